@@ -1,0 +1,66 @@
+"""Chapter 04: CancelJob. One guarded UPDATE decides; what Redis knows of the job is tidied up afterwards."""
+
+import logging
+from uuid import UUID
+
+from redis.exceptions import RedisError
+
+from scheduler.app import App
+from scheduler.errors import Context, JobNotFound
+from scheduler.hints import LEASES
+from scheduler.jobs import Job, get_job_row, parse_job_id
+from scheduler.v1 import scheduler_pb2 as pb
+
+log = logging.getLogger(__name__)
+
+CANCEL = """
+    UPDATE tasks
+    SET status = 'cancelled', finished_at = now(), pushed_at = NULL, next_run_at = NULL, lease_expires_at = NULL,
+        worker = NULL, version = version + 1, updated_at = now()
+    WHERE task_id = %s AND status IN ('queued', 'retry', 'running')
+    RETURNING *
+"""
+
+
+async def cancel_in_database(app: App, task_id: UUID) -> Job | None:
+    """Cancel a job that has not ended, and return it; None if there is none, or if it has ended.
+
+    A claim or a finish at the same moment is a second UPDATE of the same row. The database lets one of them through
+    first, and the other no longer finds the status that it asks for.
+    """
+    row = await app.db.fetch_one(CANCEL, [task_id])
+    return Job.from_row(row) if row else None
+
+
+async def remove_entry(app: App, job: Job) -> int:
+    """Take every entry of a job out of its queue, and return how many there were."""
+    queue = app.parts.queue_name(job.priority)
+    removed: int = await app.queue.redis.lrem(queue, 0, app.parts.encode_entry(job))  # type: ignore[arg-type]
+    return removed
+
+
+async def cancel_job(app: App, request: pb.CancelJobRequest, context: Context) -> pb.CancelJobResponse:
+    """Answer true if this call cancelled the job, false if it had ended already.
+
+    Raises `InvalidRequest` for a malformed id and `JobNotFound` for an unknown one.
+    """
+    task_id = parse_job_id(request.job_id)
+    job = await app.parts.cancel_in_database(app, task_id)
+    if job is None:
+        if await get_job_row(app, task_id) is None:
+            raise JobNotFound(task_id)
+        return pb.CancelJobResponse(cancelled=False)
+    app.metrics.finished(job, job.status, None)
+    app.hints.changed([task_id])
+    await _tidy_up(app, job)
+    return pb.CancelJobResponse(cancelled=True)
+
+
+async def _tidy_up(app: App, job: Job) -> None:
+    """Remove the entry and the lease from Redis. The job is cancelled whether or not this works."""
+    try:
+        await app.parts.remove_entry(app, job)
+        await app.queue.redis.zrem(LEASES, str(job.task_id))
+    except RedisError as error:
+        # An entry that stays is harmless: the worker that takes it finds no queued row to claim.
+        log.warning("its entry stays in Redis: %s", type(error).__name__, extra={"job_id": job.task_id})

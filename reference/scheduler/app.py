@@ -1,0 +1,87 @@
+"""What every piece gets: the database, the queue, the settings and the rest, in one small frozen object."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from prometheus_client import CollectorRegistry
+
+from scheduler.coalescer import Coalescer
+from scheduler.config import Settings
+from scheduler.database import Database
+from scheduler.errors import Errors
+from scheduler.hints import Hints
+from scheduler.hub import WatchHub
+from scheduler.worker.handlers import Handlers, handlers
+
+if TYPE_CHECKING:
+    from scheduler.job_queue import JobQueue
+    from scheduler.metrics import Metrics
+    from scheduler.parts import Parts
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    """One process's connections and tools. A piece is a function of an `App` and of what it works on."""
+
+    settings: Settings
+    db: Database
+    queue: "JobQueue"
+    hints: Hints
+    hub: WatchHub
+    errors: Errors
+    metrics: "Metrics"
+    handlers: Handlers
+    parts: "Parts"
+    _coalescers: dict[Any, Coalescer[Any, Any]] = field(default_factory=dict, repr=False)
+
+    async def together(
+        self, run: Callable[["App", list[T]], Awaitable[Sequence[R]]], item: T, *, size: int = 0
+    ) -> R:
+        """Do `run(app, [item])`, together with everybody who asks for the same `run` now: see `coalescer`."""
+        coalescer = self._coalescers.get(run)
+        if coalescer is None:
+            coalescer = self._coalescers[run] = Coalescer(partial(run, self))
+        result: R = await coalescer(item, size)
+        return result
+
+
+@asynccontextmanager
+async def open_app(
+    settings: Settings, parts: "Parts", registry: CollectorRegistry | None = None
+) -> AsyncIterator[App]:
+    """Connect to the database and to Redis, and close both at the end.
+
+    Raises `Unavailable` or redis-py's `RedisError` if one of them does not answer.
+    """
+    db = await Database.connect(settings)
+    try:
+        queue = await parts.connect(settings)
+        try:
+            hints = Hints(queue.redis, parts.encode_entry)
+            hub = WatchHub(db, queue.redis, settings.watch_poll_seconds)
+            app = App(
+                settings=settings,
+                db=db,
+                queue=queue,
+                hints=hints,
+                hub=hub,
+                errors=Errors(),
+                metrics=parts.build_metrics(registry or CollectorRegistry()),
+                handlers=handlers,
+                parts=parts,
+            )
+            try:
+                yield app
+            finally:
+                await hub.close()
+                await hints.close()
+        finally:
+            await queue.close()
+    finally:
+        await db.close()

@@ -1,0 +1,135 @@
+"""Settings, read once from the environment: what they mean, their units and their limits."""
+
+from typing import Annotated, Any, Self
+from urllib.parse import quote
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class ConfigError(Exception):
+    """A setting is missing or wrong. The message names the environment variable and what would be right."""
+
+
+class Settings(BaseSettings):
+    """Every setting of the scheduler. Each field is read from the environment variable of its name in upper case.
+
+    An empty variable counts as unset. Times are in seconds. Passwords are `SecretStr`: they show as stars in a repr,
+    in a log and in a traceback.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_ignore_empty=True, hide_input_in_errors=True, extra="ignore"
+    )
+
+    # Where the API listens. Port 0 takes a free one.
+    grpc_host: str = "127.0.0.1"
+    grpc_port: Port = 8081
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port | None = None
+    """Left out, it is 2112 for the API and 2113 for a worker."""
+
+    # Where the services are. DATABASE_URL wins over COCKROACHDB_*.
+    database_url: SecretStr | None = None
+    cockroachdb_host: str | None = None
+    cockroachdb_port: Port = 26257
+    cockroachdb_user: str = "root"
+    cockroachdb_password: SecretStr | None = None
+    cockroachdb_database: str = "scheduler"
+    cockroachdb_sslmode: str = "verify-full"
+    database_pool_size: Count = 10
+    database_wait_seconds: Seconds = 3
+    """How long a call waits for a database that is away before it gives up with UNAVAILABLE."""
+
+    redis_host: str | None = None
+    redis_port: Port = 6379
+    redis_password: SecretStr | None = None
+    redis_db: Annotated[int, Field(ge=0)] = 0
+
+    # The API.
+    watch_poll_seconds: Seconds = 1
+    """How often a watch looks into the database when no hint wakes it earlier."""
+    max_unary_calls: Count = 2_000
+    max_watches: Count = 10_000
+    shutdown_grace_seconds: Seconds = 10
+    """How long a stopping API waits for calls, and a stopping worker for handlers, before it cancels them."""
+
+    # The worker.
+    worker_pool_size: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """How many handlers run at once."""
+    handler_timeout_seconds: Seconds = 30
+    lease_seconds: Seconds = 15
+    """How long a job stays a worker's without a heartbeat."""
+    heartbeat_seconds: Seconds = 3
+    poll_seconds: Seconds = 0.5
+    """How often the retry pump and the reaper look for work that is due."""
+    reconcile_seconds: Seconds = 5
+    reconcile_age_seconds: Seconds = 30
+    """How much older than every queued entry a push must be before its entry counts as lost."""
+    retry_base_seconds: Seconds = 1
+    retry_cap_seconds: Seconds = 300
+    http_call_allow_private: bool = False
+    """Lets `http_call` reach private and loopback addresses."""
+
+    @model_validator(mode="after")
+    def _a_lease_outlives_three_heartbeats(self) -> Self:
+        # Two heartbeats may be lost on the way and the job must still be ours.
+        if self.lease_seconds < 3 * self.heartbeat_seconds:
+            raise ValueError(
+                f"LEASE_SECONDS must be at least three times HEARTBEAT_SECONDS "
+                f"({3 * self.heartbeat_seconds:g}), not {self.lease_seconds:g}"
+            )
+        return self
+
+    @classmethod
+    def from_environment(cls, **overrides: Any) -> Self:
+        """Read the environment; keyword arguments win over it. Raises `ConfigError` with one sentence a mistake."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise ConfigError("; ".join(map(_sentence, error.errors(include_url=False)))) from None
+
+    def database_conninfo(self) -> str:
+        """The database's URL, password included: pass it on, never print it. Raises `ConfigError` if none is set."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        if self.cockroachdb_host is None:
+            raise ConfigError(
+                "DATABASE_URL is not set: give the database's address, such as postgresql://user@host:5432/scheduler "
+                "(or set COCKROACHDB_HOST). `scheduler up` starts a database of its own."
+            )
+        password = self.cockroachdb_password
+        secret = f":{quote(password.get_secret_value(), safe='')}" if password is not None else ""
+        return (
+            f"postgresql://{quote(self.cockroachdb_user, safe='')}{secret}@{self.cockroachdb_host}:"
+            f"{self.cockroachdb_port}/{quote(self.cockroachdb_database, safe='')}?sslmode={self.cockroachdb_sslmode}"
+        )
+
+    def redis_address(self) -> dict[str, Any]:
+        """Host, port, password and database number, as redis-py's client takes them.
+
+        Raises `ConfigError` if no host is set.
+        """
+        if self.redis_host is None:
+            raise ConfigError(
+                "REDIS_HOST is not set: give the host that Redis runs on, such as 127.0.0.1. "
+                "`scheduler up` starts a Redis of its own."
+            )
+        return {
+            "host": self.redis_host,
+            "port": self.redis_port,
+            "db": self.redis_db,
+            "password": self.redis_password.get_secret_value() if self.redis_password is not None else None,
+        }
+
+
+def _sentence(error: Any) -> str:
+    if not error["loc"]:
+        return str(error["msg"]).removeprefix("Value error, ")
+    name = str(error["loc"][0]).upper()
+    message = str(error["msg"]).removeprefix("Input ").removeprefix("should ")
+    return f"{name} should {message}"

@@ -1,0 +1,197 @@
+"""One hub a process for all that its clients watch: one subscription and one poll, however many streams.
+
+    worker ── PUBLISH job:{id} ──▶ hub ── one SELECT for all hinted ids ──▶ wakes the streams that watch them
+                        each second: hub ── which of the watched rows have a newer version? ──▶ likewise
+
+A hint may be lost, so the poll each second is what a watch relies on; hints make it fast. A stream keeps only the
+latest state and a wake-up, so a client that reads slowly costs no memory and never holds up the others.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
+from uuid import UUID
+
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from scheduler.database import Database, Row, Unavailable
+from scheduler.errors import Draining, JobNotFound
+from scheduler.hints import channel
+from scheduler.jobs import Job
+
+log = logging.getLogger(__name__)
+
+SLICE = 500
+ALIVE = "job:"  # a channel that nobody publishes on: it keeps the subscription open while nothing is watched
+
+# Which of these rows are newer than the version a watch has seen, or gone? A row that is gone has a NULL task_id.
+NEWER = """
+    SELECT v.id AS watched_id, t.*
+    FROM unnest(%s::uuid[], %s::int8[]) AS v(id, version)
+    LEFT JOIN tasks AS t ON t.task_id = v.id
+    WHERE t.version IS NULL OR t.version > v.version
+"""
+
+
+class Watch:
+    """One stream's view of one job: the version it has sent, the latest state, and a wake-up."""
+
+    def __init__(self, task_id: UUID) -> None:
+        self.task_id = task_id
+        self.version = 0
+        """The newest version that the stream has sent or, on resuming, need not send."""
+        self._latest: Job | None = None
+        self._end: Exception | None = None
+        self._wake = asyncio.Event()
+
+    @property
+    def known(self) -> int:
+        """The newest version that has reached this watch, sent or not."""
+        return max(self.version, self._latest.version if self._latest else 0)
+
+    async def newer(self) -> Job:
+        """Wait until the job's version is above `version`, and return it. States in between may be skipped.
+
+        Raises `Draining` when the server stops, and `JobNotFound` when the row is deleted.
+        """
+        while self._latest is None or self._latest.version <= self.version:
+            if self._end is not None:
+                raise self._end
+            self._wake.clear()
+            await self._wake.wait()
+        return self._latest
+
+    def deliver(self, job: Job) -> None:
+        if job.version > self.known:
+            self._latest = job
+            self._wake.set()
+
+    def end(self, reason: Exception) -> None:
+        self._end = reason
+        self._wake.set()
+
+
+class WatchHub:
+    """Keeps the watches of a process up to date. Its two tasks start with the first watch."""
+
+    def __init__(self, db: Database, redis: "Redis", poll_seconds: float) -> None:
+        self._db = db
+        self._redis = redis
+        self._poll_seconds = poll_seconds
+        self._watches: defaultdict[UUID, set[Watch]] = defaultdict(set)
+        self._hinted: set[UUID] = set()
+        self._hint = asyncio.Event()
+        self._pubsub: PubSub | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._draining = False
+        self._database_answers = True
+
+    @asynccontextmanager
+    async def watch(self, task_id: UUID) -> AsyncIterator[Watch]:
+        """Watch one job. Enter this before the first read of its row, so that no change falls in between."""
+        if self._draining:
+            raise Draining
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._look())]
+        watch = Watch(task_id)
+        watches = self._watches[task_id]
+        watches.add(watch)
+        try:
+            if len(watches) == 1:
+                await self._subscribe(task_id)
+            yield watch
+        finally:
+            watches.discard(watch)
+            if not watches:
+                del self._watches[task_id]
+                await self._unsubscribe(task_id)
+
+    def drain(self) -> None:
+        """End every watch with `Draining`, and refuse new ones."""
+        self._draining = True
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.end(Draining())
+
+    async def close(self) -> None:
+        """Drain, and stop both tasks."""
+        self.drain()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _subscribe(self, task_id: UUID) -> None:
+        # Without Redis there is nothing to do: the next connection subscribes to all that is watched by then.
+        with suppress(RedisError, OSError, RuntimeError):
+            if self._pubsub is not None:
+                await self._pubsub.subscribe(channel(task_id))
+
+    async def _unsubscribe(self, task_id: UUID) -> None:
+        with suppress(RedisError, OSError, RuntimeError):
+            if self._pubsub is not None:
+                await self._pubsub.unsubscribe(channel(task_id))
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    await pubsub.subscribe(ALIVE, *map(channel, self._watches))
+                    self._pubsub = pubsub
+                    async for message in pubsub.listen():
+                        self._take_hint(message["channel"])
+            except (RedisError, OSError):
+                self._pubsub = None
+                await asyncio.sleep(self._poll_seconds)
+
+    def _take_hint(self, name: bytes) -> None:
+        with suppress(ValueError):
+            self._hinted.add(UUID(name.decode().removeprefix("job:")))
+            self._hint.set()
+
+    async def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        next_poll = loop.time() + self._poll_seconds
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(next_poll):
+                    await self._hint.wait()
+            self._hint.clear()
+            task_ids: Collection[UUID] = self._hinted & self._watches.keys()
+            self._hinted.clear()
+            if loop.time() >= next_poll:
+                task_ids = list(self._watches)
+                next_poll = loop.time() + self._poll_seconds
+            await self._deliver_newer(list(task_ids))
+
+    async def _deliver_newer(self, task_ids: list[UUID]) -> None:
+        for start in range(0, len(task_ids), SLICE):
+            known = self._known(task_ids[start : start + SLICE])
+            try:
+                rows = await self._db.fetch_all(NEWER, [list(known), list(known.values())]) if known else []
+            except Unavailable:
+                # The streams stay open: a database that is away for a moment is nothing that a watcher must know.
+                if self._database_answers:
+                    log.warning("the database is away; watches wait until it is back")
+                self._database_answers = False
+                return
+            self._database_answers = True
+            for row in rows:
+                self._deliver(row)
+
+    def _known(self, task_ids: list[UUID]) -> dict[UUID, int]:
+        return {
+            task_id: min(watch.known for watch in watches)
+            for task_id in task_ids
+            if (watches := self._watches.get(task_id))
+        }
+
+    def _deliver(self, row: Row) -> None:
+        for watch in self._watches.get(row["watched_id"], ()):
+            if row["task_id"] is None:
+                watch.end(JobNotFound(watch.task_id))
+            else:
+                watch.deliver(Job.from_row(row))

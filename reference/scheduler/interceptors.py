@@ -1,0 +1,203 @@
+"""What happens around every RPC: it is counted, its errors become statuses, and there are never too many at once.
+
+    request ─▶ MetricsInterceptor ─▶ ErrorInterceptor ─▶ LimitInterceptor ─▶ the piece
+
+Chapter 07 teaches the first of them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from time import monotonic
+from typing import Any, cast
+
+import grpc
+from grpc import aio
+
+from scheduler.config import Settings
+from scheduler.errors import Context, Errors, LimitPassed
+from scheduler.metrics import Metrics
+
+Unary = Callable[[Any, Context], Awaitable[Any]]
+Stream = Callable[[Any, Context], AsyncIterator[Any]]
+
+CODES = {code.value[0]: code.name for code in grpc.StatusCode}
+
+
+class Interceptor(aio.ServerInterceptor):
+    """Wraps every method that takes one request. Each method is wrapped once, at its first call."""
+
+    def __init__(self) -> None:
+        self._wrapped: dict[str, Any] = {}
+
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        method: str = handler_call_details.method
+        if method not in self._wrapped:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None  # no such method: not kept, for a client may ask for any name
+            self._wrapped[method] = self._wrap(handler, method.rpartition("/")[2])
+        return self._wrapped[method]
+
+    def _wrap(self, handler: Any, method: str) -> Any:
+        if handler.request_streaming:
+            return handler
+        if handler.response_streaming:
+            stream = self.around_stream(method, _as_generator(handler.unary_stream))
+            return grpc.unary_stream_rpc_method_handler(
+                stream,
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        unary = self.around_unary(method, handler.unary_unary)
+        return grpc.unary_unary_rpc_method_handler(
+            unary,
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+
+    def around_unary(self, method: str, call: Unary) -> Unary:
+        raise NotImplementedError
+
+    def around_stream(self, method: str, call: Stream) -> Stream:
+        raise NotImplementedError
+
+
+class MetricsInterceptor(Interceptor):
+    """Counts every RPC when it has ended, with the code that the client got and the time that it took."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__()
+        self._metrics = metrics
+
+    def around_unary(self, method: str, call: Unary) -> Unary:
+        async def counted(request: Any, context: Context) -> Any:
+            began = monotonic()
+            code = "OK"
+            try:
+                return await call(request, context)
+            except BaseException as error:
+                code = _code_of(error, context)
+                raise
+            finally:
+                self._metrics.answered(method, code, monotonic() - began)
+
+        return counted
+
+    def around_stream(self, method: str, call: Stream) -> Stream:
+        async def counted(request: Any, context: Context) -> AsyncIterator[Any]:
+            began = monotonic()
+            code = "OK"
+            self._metrics.watching(+1)
+            try:
+                async with aclosing(call(request, context)) as messages:  # type: ignore[type-var]
+                    async for message in messages:
+                        yield message
+            except BaseException as error:
+                code = _code_of(error, context)
+                raise
+            finally:
+                self._metrics.watching(-1)
+                self._metrics.answered(method, code, monotonic() - began)
+
+        return counted
+
+
+def _code_of(error: BaseException, context: Context) -> str:
+    match error:
+        case aio.AbortError():
+            number = cast(int, context.code())  # whatever its annotation says, grpc.aio gives the number
+            return CODES.get(number, "UNKNOWN")
+        case asyncio.CancelledError() | GeneratorExit():
+            return "CANCELLED"
+        case _:
+            return "UNKNOWN"
+
+
+class ErrorInterceptor(Interceptor):
+    """Turns what a piece raises into the status that it stands for."""
+
+    def __init__(self, errors: Errors) -> None:
+        super().__init__()
+        self._errors = errors
+
+    def around_unary(self, method: str, call: Unary) -> Unary:
+        async def guarded(request: Any, context: Context) -> Any:
+            try:
+                return await call(request, context)
+            except aio.AbortError:
+                raise
+            except Exception as error:
+                await self._errors.abort(context, error)
+
+        return guarded
+
+    def around_stream(self, method: str, call: Stream) -> Stream:
+        async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
+            try:
+                async with aclosing(call(request, context)) as messages:  # type: ignore[type-var]
+                    async for message in messages:
+                        yield message
+            except aio.AbortError:
+                raise
+            except Exception as error:
+                await self._errors.abort(context, error)
+
+        return guarded
+
+
+class LimitInterceptor(Interceptor):
+    """Refuses what is too much. Watches last, so they have a limit of their own, and never crowd out a submit."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._unary = _Limit(settings.max_unary_calls, "calls")
+        self._streams = _Limit(settings.max_watches, "watches")
+
+    def around_unary(self, method: str, call: Unary) -> Unary:
+        async def limited(request: Any, context: Context) -> Any:
+            with self._unary:
+                return await call(request, context)
+
+        return limited
+
+    def around_stream(self, method: str, call: Stream) -> Stream:
+        async def limited(request: Any, context: Context) -> AsyncIterator[Any]:
+            with self._streams:
+                async with aclosing(call(request, context)) as messages:  # type: ignore[type-var]
+                    async for message in messages:
+                        yield message
+
+        return limited
+
+
+class _Limit:
+    def __init__(self, most: int, what: str) -> None:
+        self._most = most
+        self._what = what
+        self._now = 0
+
+    def __enter__(self) -> None:
+        if self._now >= self._most:
+            raise LimitPassed(
+                f"the server has {self._most} {self._what} open already; call again a little later"
+            )
+        self._now += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._now -= 1
+
+
+def _as_generator(call: Any) -> Stream:
+    """A streaming method as an async generator, whether it yields its messages or writes them to the context."""
+
+    async def generate(request: Any, context: Context) -> AsyncIterator[Any]:
+        answer = call(request, context)
+        if hasattr(answer, "__aiter__"):
+            async with aclosing(answer) as messages:
+                async for message in messages:
+                    yield message
+        else:
+            await answer
+
+    return generate

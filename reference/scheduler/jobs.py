@@ -1,0 +1,289 @@
+"""What a job is: its row, its states, what may follow what, and how a new one is checked and inserted.
+
+Given to the learner.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import psycopg
+
+from scheduler.database import Row, is_data_error
+from scheduler.errors import InvalidRequest, Violation
+
+if TYPE_CHECKING:
+    from scheduler.app import App
+
+
+class Status(StrEnum):
+    """Where a job stands. The words are those of the column `tasks.status`."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    DEADLETTER = "deadletter"
+    CANCELLED = "cancelled"
+    RETRY = "retry"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.DEADLETTER, Status.CANCELLED})
+
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.RUNNING, Status.CANCELLED}),
+    Status.RUNNING: frozenset(Status) - {Status.RUNNING},
+    Status.RETRY: frozenset({Status.QUEUED, Status.CANCELLED}),
+    Status.FAILED: frozenset({Status.QUEUED}),
+    Status.DEADLETTER: frozenset({Status.QUEUED}),
+    Status.SUCCEEDED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+"""What may follow each status. Each arrow is one guarded UPDATE in this package; there is no other way."""
+
+
+class Priority(StrEnum):
+    """How urgent a job is, most urgent first. The words are those of SQL, Redis and the metrics."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    DEFAULT = "default"
+    LOW = "low"
+
+
+class PermanentError(Exception):
+    """Raised by a handler whose job no retry can mend: the job becomes failed at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row of `tasks`. Times are the database's, with a time zone; `payload_json` is the payload as text."""
+
+    task_id: UUID
+    type: str
+    priority: Priority
+    payload_json: str
+    status: Status
+    attempts: int
+    max_attempts: int
+    last_error: str | None
+    worker: str | None
+    version: int
+    idempotency_key: str | None
+    created_at: datetime
+    updated_at: datetime
+    queued_at: datetime
+    pushed_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    next_run_at: datetime | None
+    lease_expires_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Row) -> "Job":
+        """Make a `Job` of a row that `SELECT *` or `RETURNING *` gave. Columns it does not know are left out."""
+        return cls(
+            row["task_id"],
+            row["type"],
+            _PRIORITIES[row["priority"]],
+            row["payload"],
+            _STATUSES[row["status"]],
+            row["attempts"],
+            row["max_attempts"],
+            row["last_error"],
+            row["worker"],
+            row["version"],
+            row["idempotency_key"],
+            row["created_at"],
+            row["updated_at"],
+            row["queued_at"],
+            row["pushed_at"],
+            row["started_at"],
+            row["finished_at"],
+            row["next_run_at"],
+            row["lease_expires_at"],
+        )
+
+    @property
+    def payload(self) -> Any:
+        """The payload, parsed anew at each call. Raises `PermanentError` if Python can't hold it."""
+        try:
+            return json.loads(self.payload_json)
+        except (ValueError, RecursionError) as error:
+            raise PermanentError(f"the payload can't be read in Python: {error}") from error
+
+
+_PRIORITIES = {str(priority): priority for priority in Priority}
+_STATUSES = {str(status): status for status in Status}
+
+MAX_TYPE = 200
+MAX_KEY = 255
+MAX_PAYLOAD = 1024 * 1024
+MAX_ATTEMPTS = 100
+DEFAULT_ATTEMPTS = 3
+DATABASE_REFUSES = (
+    "must be JSON that the database can hold: no number beyond numeric's range, not nested too deeply"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that has not been inserted yet. `violations` says what is wrong with it, if anything is."""
+
+    type: str
+    priority: Priority = Priority.DEFAULT
+    payload_json: str = "{}"
+    idempotency_key: str | None = None
+    max_attempts: int = DEFAULT_ATTEMPTS
+    task_id: UUID = field(default_factory=uuid4)
+
+    def violations(self, prefix: str = "job") -> list[Violation]:
+        """Every field that is wrong, as (`job.type`, "must be …") pairs; none when the job is right."""
+        found = [
+            ("type", type_violation(self.type)),
+            ("payload_json", _payload_violation(self.payload_json)),
+            ("idempotency_key", _text_violation(self.idempotency_key or "", MAX_KEY)),
+            ("max_attempts", _attempts_violation(self.max_attempts)),
+        ]
+        return [Violation(f"{prefix}.{name}", why) for name, why in found if why]
+
+
+def type_violation(text: str) -> str | None:
+    """Why `text` is no job type, or None if it is one."""
+    return (
+        _text_violation(text, MAX_TYPE) if text else "must not be empty: it names the handler, such as noop"
+    )
+
+
+def parse_job_id(text: str, field_name: str = "job_id") -> UUID:
+    """Read a UUID in its usual form, upper case allowed. Raises `InvalidRequest` that names the field."""
+    if not _UUID.fullmatch(text):
+        raise InvalidRequest(
+            [Violation(field_name, "must be a UUID, such as 123e4567-e89b-12d3-a456-426614174000")]
+        )
+    return UUID(text)
+
+
+async def get_job_row(app: "App", task_id: UUID) -> Job | None:
+    """Read one job, or None if there is no such job."""
+    row = await app.db.fetch_one("SELECT * FROM tasks WHERE task_id = %s", [task_id])
+    return Job.from_row(row) if row else None
+
+
+async def insert_job(app: "App", new: NewJob) -> tuple[Job, bool]:
+    """Insert a job, or find the one that is the same job, and say whether it was created.
+
+    The same job is one with this `task_id` or, failing that, with this idempotency key. Calls that come at the same
+    time share one statement. Raises `InvalidRequest` if the database can't hold the payload.
+    """
+    try:
+        return await app.together(insert_jobs, new, size=len(new.payload_json))
+    except psycopg.Error as error:
+        if is_data_error(error):
+            raise InvalidRequest([Violation("job.payload_json", DATABASE_REFUSES)]) from None
+        raise
+
+
+INSERT = """
+    INSERT INTO tasks (task_id, type, priority, payload, max_attempts, idempotency_key)
+    SELECT id, type, priority, payload::jsonb, max_attempts, key
+    FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[])
+        AS v(id, type, priority, payload, max_attempts, key)
+    ON CONFLICT DO NOTHING
+    RETURNING *
+"""
+FIND = "SELECT * FROM tasks WHERE task_id = ANY(%s::uuid[]) OR idempotency_key = ANY(%s::text[])"
+
+
+async def insert_jobs(app: "App", new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
+    """Insert several jobs with one statement, all or none; otherwise as `insert_job`, in the same order."""
+    keys = [one.idempotency_key for one in new]
+    columns = [
+        [one.task_id for one in new],
+        [one.type for one in new],
+        [str(one.priority) for one in new],
+        [one.payload_json for one in new],
+        [one.max_attempts for one in new],
+        keys,
+    ]
+    rows = await app.db.fetch_all(INSERT, columns)
+    created = {row["task_id"] for row in rows}
+    if len(created) < len(new):
+        # ON CONFLICT waits until the other transaction has ended, so the first job is there to be found.
+        rows = await app.db.fetch_all(FIND, [columns[0], [key for key in keys if key]])
+    jobs = [Job.from_row(row) for row in rows]
+    by_id = {job.task_id: job for job in jobs}
+    by_key = {job.idempotency_key: job for job in jobs if job.idempotency_key}
+    answers = []
+    for one in new:
+        job = by_id.get(one.task_id) or by_key.get(one.idempotency_key or "")
+        if job is None:  # `scheduler prune` deleted the first job between the two statements
+            answers += await insert_jobs(app, [one])
+            continue
+        answers.append((job, job.task_id in created))
+        created.discard(job.task_id)
+    return answers
+
+
+def _text_violation(text: str, longest: int) -> str | None:
+    if len(text) > longest:
+        return f"must be at most {longest} characters, not {len(text)}"
+    if _CONTROL.search(text):
+        return "must not contain control characters"
+    return None
+
+
+def _attempts_violation(number: int) -> str | None:
+    return (
+        None
+        if 1 <= number <= MAX_ATTEMPTS
+        else f"must be from 1 to {MAX_ATTEMPTS}, or 0 for {DEFAULT_ATTEMPTS}"
+    )
+
+
+def _payload_violation(text: str) -> str | None:
+    if len(text.encode()) > MAX_PAYLOAD:
+        return f"must be at most {MAX_PAYLOAD} bytes (1 MiB)"
+    try:
+        # Numbers are not converted: whether jsonb can hold one is the database's to say.
+        json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+    except RecursionError:
+        return "must not be nested so deeply"
+    except ValueError as error:
+        return f"must be JSON: {error}"
+    if "\\u" in text and (why := _escape_violation(text)):
+        return why
+    return None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)")
+
+
+def _escape_violation(text: str) -> str | None:
+    """Why jsonb refuses an escape of this (valid) JSON: a NUL, or half of a surrogate pair."""
+    high_ends_at = None
+    for match in _ESCAPE.finditer(text):
+        code = int(match[1], 16) if match[1] else -1
+        if high_ends_at is not None and not (match.start() == high_ends_at and 0xDC00 <= code <= 0xDFFF):
+            return "must not contain half of a surrogate pair"
+        if code == 0:
+            return "must not contain \\u0000: the database's text has no NUL"
+        if high_ends_at is None and 0xDC00 <= code <= 0xDFFF:
+            return "must not contain half of a surrogate pair"
+        high_ends_at = match.end() if 0xD800 <= code <= 0xDBFF else None
+    return "must not contain half of a surrogate pair" if high_ends_at is not None else None

@@ -1,0 +1,236 @@
+"""The work itself: a registry of handlers, and those that come with the scheduler. Given to the learner.
+
+A handler is a function of the app and the job. An async one runs on the event loop; a plain one runs in a thread, so
+that it may block. It returns when the job is done, raises when it is not, and raises `PermanentError` when trying again
+is of no use. It may run twice for one job (a worker can die after the work and before the finish), so what it does
+must be safe to do twice. Your own takes five lines:
+
+    from scheduler.worker.handlers import handler
+
+    @handler("send_welcome_mail")
+    async def send_welcome_mail(app, job):
+        await mailer.send(job.payload["to"], idempotency_key=str(job.task_id))
+"""
+
+import asyncio
+import contextvars
+import inspect
+import ipaddress
+import json
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+
+from scheduler.jobs import Job, PermanentError
+
+if TYPE_CHECKING:
+    from scheduler.app import App
+
+Handler = Callable[["App", Job], Awaitable[None] | None]
+H = TypeVar("H", bound=Callable[..., Any])
+
+_asked_to_stop: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("stop", default=None)
+
+
+def must_stop() -> bool:
+    """Whether the plain handler that calls this should end: its time is up, or its job was cancelled.
+
+    A thread can't be stopped from outside, so a long-running plain handler should ask now and then.
+    """
+    event = _asked_to_stop.get()
+    return event is not None and event.is_set()
+
+
+class Handlers:
+    """A registry: job type → handler."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+        self._threads: ThreadPoolExecutor | None = None
+        self._abandoned: dict[Future[None], Job] = {}
+
+    def __call__(self, type: str) -> Callable[[H], H]:
+        """Register the decorated function for a job type. Raises `ValueError` if the type is taken."""
+
+        def register(function: H) -> H:
+            if type in self._handlers:
+                raise ValueError(f"there is a handler for {type!r} already")
+            self._handlers[type] = function
+            return function
+
+        return register
+
+    def __contains__(self, type: str) -> bool:
+        return type in self._handlers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._handlers)
+
+    def abandoned(self, job: Job | None = None) -> int:
+        """How many threads still run although nobody waits for them any more: all of them, or those of one job."""
+        jobs = list(self._abandoned.values())
+        return len(jobs) if job is None else sum(one.task_id == job.task_id for one in jobs)
+
+    async def run(self, app: "App", job: Job) -> None:
+        """Run the job's handler, and raise what it raises; `PermanentError` if there is none for its type."""
+        handler = self._handlers.get(job.type)
+        if handler is None:
+            raise PermanentError(f"no handler is registered for the type {job.type!r}")
+        if inspect.iscoroutinefunction(handler):
+            await handler(app, job)
+        else:
+            await self._run_in_thread(handler, app, job)
+
+    async def _run_in_thread(self, handler: Handler, app: "App", job: Job) -> None:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(app.settings.worker_pool_size, "handler")
+        stop = threading.Event()
+        context = contextvars.copy_context()
+        context.run(_asked_to_stop.set, stop)
+        work: Future[Any] = self._threads.submit(context.run, handler, app, job)
+        try:
+            await asyncio.wrap_future(work)
+        except asyncio.CancelledError:
+            stop.set()
+            if not work.done():
+                self._abandoned[work] = job
+                work.add_done_callback(lambda done: self._abandoned.pop(done, None))
+            raise
+
+
+handlers = handler = Handlers()
+"""The registry of this process."""
+
+
+@handler("noop")
+async def noop(app: "App", job: Job) -> None:
+    """Does nothing, fast."""
+
+
+@handler("sleep")
+async def sleep(app: "App", job: Job) -> None:
+    """Waits `{"seconds": 1}`."""
+    await asyncio.sleep(_number(job, "seconds", 1, largest=3600))
+
+
+@handler("flaky")
+async def flaky(app: "App", job: Job) -> None:
+    """Fails its first `{"failures": 2}` attempts, and then succeeds."""
+    failures = int(_number(job, "failures", 2, largest=100))
+    if job.attempts <= failures:
+        raise RuntimeError(f"failing attempt {job.attempts} of the first {failures}, as asked")
+
+
+@handler("always_fail")
+async def always_fail(app: "App", job: Job) -> None:
+    """Fails each time; with `{"permanent": true}`, for good."""
+    kind = PermanentError if _fields(job).get("permanent") is True else RuntimeError
+    raise kind("failing, as asked")
+
+
+@handler("db_tx")
+async def db_tx(app: "App", job: Job) -> None:
+    """Writes `{"note": "…"}` to a table, once, however often it runs: the job's id is the row's key."""
+    note = str(_fields(job).get("note", "")).replace("\0", "")
+    await app.db.fetch_all(
+        "INSERT INTO db_tx_effects (task_id, note) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        [job.task_id, note],
+    )
+
+
+@handler("http_call")
+async def http_call(app: "App", job: Job) -> None:
+    """Sends `{"url": "https://…", "method": "GET", "json": …}`; any status but 2xx is an error.
+
+    Only http and https, and no private or loopback address unless HTTP_CALL_ALLOW_PRIVATE is set: whoever may submit
+    a job must not reach what only this host may reach. Redirects are not followed. At most 1 MiB is read, in 10 s.
+    """
+    fields = _fields(job)
+    url = _checked_url(fields.get("url"))
+    method = str(fields.get("method", "GET")).upper()
+    if method not in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}:
+        raise PermanentError(f"method must be GET, HEAD, POST, PUT, PATCH or DELETE, not {method}")
+    address = await _checked_address(url, app.settings.http_call_allow_private)
+    # Connect to the address that was checked: a name could point elsewhere when it is looked up a second time.
+    pinned = url.copy_with(host=address)
+    async with (
+        asyncio.timeout(HTTP_SECONDS),
+        httpx.AsyncClient(trust_env=False, follow_redirects=False) as client,
+        client.stream(
+            method,
+            pinned,
+            json=fields.get("json"),
+            headers={"Host": url.netloc.decode(), "Idempotency-Key": str(job.task_id)},
+            extensions={"sni_hostname": url.host},
+        ) as response,
+    ):
+        await _read_limited(response)
+    if response.is_success:
+        return
+    answered = f"{method} {url.copy_with(query=None, userinfo=b'')} answered {response.status_code}"
+    # The request itself is wrong, unless the server asks for patience.
+    if 400 <= response.status_code < 500 and response.status_code not in (408, 425, 429):
+        raise PermanentError(answered)
+    raise RuntimeError(answered)
+
+
+HTTP_SECONDS = 10
+HTTP_BYTES = 1024 * 1024
+
+
+def _checked_url(text: Any) -> httpx.URL:
+    try:
+        url = httpx.URL(text)
+    except (TypeError, httpx.InvalidURL):
+        raise PermanentError(
+            'url must be an http or https address, such as "https://example.com/hook"'
+        ) from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise PermanentError('url must be an http or https address, such as "https://example.com/hook"')
+    return url
+
+
+async def _checked_address(url: httpx.URL, allow_private: bool) -> str:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise RuntimeError(f"the host {url.host} can't be found") from error
+    addresses = [str(entry[4][0]) for entry in found]
+    if not allow_private and not all(_is_public(address) for address in addresses):
+        raise PermanentError(
+            f"the host {url.host} has a private address; HTTP_CALL_ALLOW_PRIVATE=true allows it"
+        )
+    return addresses[0]
+
+
+def _is_public(address: str) -> bool:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and (inner := ip.ipv4_mapped or ip.sixtofour):
+        ip = inner
+    return ip.is_global and not ip.is_multicast
+
+
+async def _read_limited(response: httpx.Response) -> None:
+    size = 0
+    async for chunk in response.aiter_raw():
+        size += len(chunk)
+        if size > HTTP_BYTES:
+            raise PermanentError(f"the answer is larger than {HTTP_BYTES} bytes")
+
+
+def _fields(job: Job) -> dict[str, Any]:
+    payload = job.payload
+    if not isinstance(payload, dict):
+        raise PermanentError(f"the payload must be a JSON object, not {json.dumps(payload)[:50]}")
+    return payload
+
+
+def _number(job: Job, name: str, default: float, largest: float) -> float:
+    value = _fields(job).get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= largest:
+        raise PermanentError(f"{name} must be a number from 0 to {largest:g}, not {json.dumps(value)[:50]}")
+    return value

@@ -1,0 +1,196 @@
+"""Chapter 06, part A: what becomes of one job. Take an entry, claim the job, run its handler, decide, and finish.
+
+Each step takes a batch where a batch is natural, for a commit costs the same for one row as for many.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from os import getpid
+from socket import gethostname
+from typing import cast
+
+from scheduler.app import App
+from scheduler.database import Unavailable
+from scheduler.job_queue import BLOCK_SECONDS, QUEUES, Entry, decode_entry
+from scheduler.jobs import Job, PermanentError, Status
+
+log = logging.getLogger(__name__)
+
+
+async def take(app: App, limit: int) -> list[Entry]:
+    """Pop up to `limit` entries from the most urgent queue that has any, waiting a second at most; else none.
+
+    What is not an entry is logged, counted and dropped. Raises redis-py's `RedisError` if Redis is away. Never cancel
+    this: Redis may have handed out the entries already.
+    """
+    popped = await app.queue.blocking.blmpop(
+        BLOCK_SECONDS, len(QUEUES), *QUEUES, direction="RIGHT", count=limit
+    )
+    if popped is None:
+        return []
+    name, values = cast("tuple[bytes, list[bytes]]", popped)
+    entries = []
+    for value in values:
+        try:
+            entries.append(decode_entry(value))
+        except ValueError as error:
+            log.warning("dropped from %s: %s", name.decode(), error)
+            app.metrics.malformed_entry()
+    return entries
+
+
+CLAIM = """
+    UPDATE tasks
+    SET status = 'running', attempts = attempts + 1, worker = %s, started_at = now(), pushed_at = NULL,
+        lease_expires_at = now() + %s * interval '1 second', version = version + 1, updated_at = now()
+    WHERE task_id = ANY(%s::uuid[]) AND status = 'queued'
+    RETURNING *
+"""
+CLAIMED = "SELECT * FROM tasks WHERE task_id = ANY(%s::uuid[]) AND worker = %s AND status = 'running'"
+
+_process = f"{gethostname()}:{getpid()}"
+_claim_numbers = count(1)
+
+
+async def claim(app: App, entries: Sequence[Entry]) -> list[Job]:
+    """Make these jobs this worker's, and return those that were still queued. The others belong to somebody else.
+
+    Waits for a database that went away in mid-claim, for a lease's time at most, and then raises `Unavailable`.
+    """
+    task_ids = list({entry.task_id for entry in entries})
+    worker = f"{_process}/{next(_claim_numbers)}"
+    try:
+        rows = await app.db.fetch_all(CLAIM, [worker, app.settings.lease_seconds, task_ids])
+    except Unavailable:
+        await wait_for_database(app, app.settings.lease_seconds)
+        # The claim may have committed before its reply was lost. Then the rows bear this claim's own stamp.
+        rows = await app.db.fetch_all(CLAIMED, [task_ids, worker])
+        rows += await app.db.fetch_all(CLAIM, [worker, app.settings.lease_seconds, task_ids])
+    return [Job.from_row(row) for row in rows]
+
+
+async def wait_for_database(app: App, seconds: float) -> None:
+    """Return when the database answers. Raises `Unavailable` if it has not after so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not await app.db.is_up():  # noqa: ASYNC110  (nothing tells us; we have to ask)
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise Unavailable("the database is out of reach") from None
+
+
+async def run_handler(app: App, job: Job) -> Exception | None:
+    """Run the job's handler within its time, and return what went wrong, if anything.
+
+    A cancellation of the caller goes through: it says that the job is not ours any more, not that it failed.
+    """
+    seconds = app.settings.handler_timeout_seconds
+    try:
+        async with asyncio.timeout(seconds) as clock:
+            await app.handlers.run(app, job)
+    except TimeoutError as error:
+        return TimedOut(f"timed out after {seconds:g} s") if clock.expired() else error
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return RuntimeError("the handler let a cancellation of its own escape")
+    except Exception as error:
+        return error
+    except SystemExit as error:  # a handler that calls sys.exit() must not end the worker
+        return RuntimeError(f"the handler called sys.exit({error.code!r})")
+    return None
+
+
+class TimedOut(Exception):
+    """The handler took longer than `handler_timeout_seconds`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What should become of a job: its next status, why, and for a retry after how many seconds."""
+
+    status: Status
+    error: str | None = None
+    delay: float = 0.0
+
+
+def decide(job: Job, error: Exception | None) -> Outcome:
+    """What becomes of a job whose handler returned (`error` is None) or failed."""
+    if error is None:
+        return Outcome(Status.SUCCEEDED)
+    if isinstance(error, PermanentError):
+        return Outcome(Status.FAILED, sentence(error))
+    if job.attempts < job.max_attempts:
+        return Outcome(Status.RETRY, sentence(error))
+    return Outcome(Status.DEADLETTER, sentence(error))
+
+
+LONGEST_ERROR = 2_000
+
+
+def sentence(error: Exception) -> str:
+    """An error as text that the database can hold: no NUL, no half of a surrogate pair, and not without end."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "its text can't be shown"
+    if not isinstance(error, PermanentError | TimedOut):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    text = text[:LONGEST_ERROR].replace("\0", "")
+    return text.encode("utf-8", "replace").decode()
+
+
+FINISH = """
+    WITH done AS (
+        UPDATE tasks AS t
+        SET status = v.status, last_error = v.error, worker = NULL, lease_expires_at = NULL,
+            next_run_at = CASE WHEN v.status = 'retry' THEN now() + v.delay * interval '1 second' END,
+            finished_at = CASE WHEN v.status <> 'retry' THEN now() END,
+            version = t.version + 1, updated_at = now()
+        FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::float8[])
+            AS v(id, attempt, status, error, delay)
+        WHERE t.task_id = v.id AND t.attempts = v.attempt AND t.status = 'running'
+        RETURNING t.*
+    ), written AS (
+        INSERT INTO task_attempts (task_id, attempt, started_at, finished_at, ok, error)
+        SELECT task_id, attempts, started_at, now(), status = 'succeeded', last_error FROM done
+    )
+    SELECT task_id, attempts FROM done
+"""
+WRITTEN = """
+    SELECT t.task_id, t.attempts
+    FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::int8[]) AS v(id, attempt, status, error, version)
+    JOIN tasks AS t ON t.task_id = v.id
+    WHERE t.attempts = v.attempt AND t.status = v.status AND t.version = v.version
+        AND t.last_error IS NOT DISTINCT FROM v.error
+"""
+
+
+async def finish(app: App, job: Job, outcome: Outcome) -> bool:
+    """Write what became of an attempt, and its row of `task_attempts`, in one statement. Calls share statements.
+
+    False means that the job is not ours any more: it was cancelled, or the lease ran out and the attempt number, which
+    is the fence, has passed to another. Safe to call again when a reply was lost. Raises `Unavailable`.
+    """
+    return await app.together(_finish_all, (job, outcome), size=len(outcome.error or ""))
+
+
+async def _finish_all(app: App, pairs: list[tuple[Job, Outcome]]) -> list[bool]:
+    columns = [
+        [job.task_id for job, _ in pairs],
+        [job.attempts for job, _ in pairs],
+        [str(outcome.status) for _, outcome in pairs],
+        [outcome.error for _, outcome in pairs],
+    ]
+    delays = [outcome.delay for _, outcome in pairs]
+    rows = await app.db.fetch_all(FINISH, [*columns, delays])
+    if len(rows) < len(pairs):
+        # An earlier call may have written it and lost the reply: then the row stands exactly as this finish left it.
+        versions = [job.version + 1 for job, _ in pairs]
+        rows += await app.db.fetch_all(WRITTEN, [*columns, versions])
+    written = {(row["task_id"], row["attempts"]) for row in rows}
+    return [(job.task_id, job.attempts) in written for job, _ in pairs]

@@ -1,0 +1,42 @@
+"""The worker's process: a worker, its maintenance, and its metrics port."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from scheduler.app import App, open_app
+from scheduler.config import Settings
+from scheduler.parts import Parts
+from scheduler.process import Readiness, background, process_registry, serving_metrics
+from scheduler.worker.maintenance import maintain
+
+METRICS_PORT = 2113
+
+
+@dataclass(frozen=True)
+class RunningWorker:
+    """A worker that works: its app, and its metrics port."""
+
+    app: App
+    metrics_port: int
+
+
+@asynccontextmanager
+async def running_worker(settings: Settings, parts: Parts) -> AsyncIterator[RunningWorker]:
+    """Work until the block is left; then stop: see `Worker.stop`.
+
+    Raises `ConfigError` if the metrics port is taken, and what `open_app` raises if a service does not answer.
+    """
+    registry = process_registry()
+    async with open_app(settings, parts, registry) as app:
+        readiness = Readiness(app)
+        with serving_metrics(app, registry, METRICS_PORT, readiness) as metrics_port:
+            async with background(readiness.watch()), background(maintain(app)):
+                worker = parts.worker(app)
+                running = asyncio.create_task(worker.run())
+                try:
+                    yield RunningWorker(app, metrics_port)
+                finally:
+                    await worker.stop()
+                    await running

@@ -1,0 +1,261 @@
+"""Chapter 06, part B: the loop. Take as many jobs as there are free slots, run them side by side, and stop in order.
+
+run ── take ── claim ── a task for each job: handler, decide, finish
+ │                                   ▲
+ └── heartbeat: extends all leases ──┘ cancels the handler of a job that is not ours any more
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from time import monotonic
+
+from redis.exceptions import RedisError
+
+from scheduler.app import App
+from scheduler.database import Unavailable
+from scheduler.jobs import Job, Status
+from scheduler.worker.one_job import Outcome, wait_for_database
+
+log = logging.getLogger(__name__)
+
+LARGEST_BATCH = 500
+PAUSE_SECONDS = 0.5
+
+
+class Stage(Enum):
+    """How far a running job is."""
+
+    HANDLER = auto()
+    LOST = auto()  # its handler was cancelled: the job is not ours any more
+    STOPPED = auto()  # its handler was cancelled: the worker stops, and the job is given back
+    FINISH = auto()  # its handler has ended, and what became of it is being written
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A job that this worker has claimed, until it is finished, lost or given back."""
+
+    job: Job
+    deadline: float
+    """When the lease runs out at the latest, on this process's monotonic clock."""
+    stage: Stage = Stage.HANDLER
+    task: asyncio.Task[None] | None = None
+
+    def cancel(self, stage: Stage) -> None:
+        """Cancel the handler, and say why. A finish that is under way is left alone: the fence guards it."""
+        if self.stage is Stage.HANDLER and self.task is not None:
+            self.stage = stage
+            self.task.cancel()
+
+
+class Worker:
+    """Runs jobs, `worker_pool_size` at a time."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._running: set[Running] = set()
+        self._slot_freed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Take and run jobs until `stop` is called and what runs has ended. Faults of the services are outlived."""
+        heart = asyncio.create_task(self._beat())
+        try:
+            while not self._stopping.is_set():
+                await self._turn()
+            await self._drain()
+        finally:
+            heart.cancel()
+            await asyncio.gather(heart, return_exceptions=True)
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """Take nothing more, wait for the handlers up to a grace, give back the rest, and return when `run` has."""
+        self._stopping.set()
+        self._slot_freed.set()
+        await self._ended.wait()
+
+    async def _turn(self) -> None:
+        """Start as many jobs as there are free slots; wait for a slot if there is none."""
+        free = self._free_slots()
+        if free <= 0:
+            self._slot_freed.clear()
+            await self._slot_freed.wait()
+            return
+        try:
+            await self._start_some(min(free, LARGEST_BATCH))
+        except (RedisError, Unavailable) as error:
+            log.warning("no jobs for now: %s", type(error).__name__)
+            await self._pause()
+        except Exception:
+            log.exception("a turn of the worker failed; it goes on")
+            await self._pause()
+
+    def _free_slots(self) -> int:
+        # A plain handler that overran its time still has its thread, so its slot is not free.
+        return self._app.settings.worker_pool_size - len(self._running) - self._app.handlers.abandoned()
+
+    async def _start_some(self, limit: int) -> None:
+        entries = await self._app.parts.take(self._app, limit)
+        if not entries:
+            return
+        # Before the claim is sent: the lease that the database grants ends later than this.
+        deadline = monotonic() + self._app.settings.lease_seconds
+        jobs = await self._app.parts.claim(self._app, entries)
+        self._app.hints.leased(jobs)
+        self._app.hints.changed(job.task_id for job in jobs)
+        for job in jobs:
+            self._app.metrics.started(job)
+            running = Running(job, deadline)
+            self._running.add(running)
+            running.task = asyncio.create_task(self._work(running))
+        self._app.metrics.inflight(len(self._running))
+
+    async def _pause(self) -> None:
+        """Wait before taking again: an entry that is taken while the database is away would be lost for a while."""
+        with_a_minute = 60.0
+        waiting = asyncio.create_task(wait_for_database(self._app, with_a_minute))
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (waiting, stopping):
+            task.cancel()
+        await asyncio.gather(waiting, stopping, return_exceptions=True)
+        if not self._stopping.is_set():
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _work(self, running: Running) -> None:
+        """One job from its handler to its finish."""
+        try:
+            began = monotonic()
+            error = await self._app.parts.run_handler(self._app, running.job)
+            if running.stage is Stage.HANDLER:
+                running.stage = Stage.FINISH
+                await self._finish(running, error, monotonic() - began)
+        except asyncio.CancelledError:
+            if running.stage not in (Stage.LOST, Stage.STOPPED):
+                raise
+        except Exception:
+            log.exception("a job could not be finished; its lease will run out", extra=_about(running.job))
+        finally:
+            if running.stage is not Stage.STOPPED:
+                self._release(running)
+
+    def _release(self, running: Running) -> None:
+        self._running.discard(running)
+        self._slot_freed.set()
+        self._app.hints.released([running.job.task_id])
+        self._app.metrics.inflight(len(self._running))
+
+    async def _finish(self, running: Running, error: Exception | None, seconds: float) -> None:
+        job = running.job
+        outcome = self._app.parts.decide(job, error)
+        if outcome.status is Status.RETRY:
+            settings = self._app.settings
+            delay = self._app.parts.backoff_delay(
+                job.attempts, settings.retry_base_seconds, settings.retry_cap_seconds
+            )
+            outcome = replace(outcome, delay=delay)
+        if await self._write(running, outcome):
+            self._tell(job, outcome, seconds)
+        else:
+            log.warning(
+                "finished too late: the job had passed to another, or was cancelled", extra=_about(job)
+            )
+            self._app.metrics.stale_write()
+
+    async def _write(self, running: Running, outcome: Outcome) -> bool:
+        """Finish; while the database is away, try again until the lease has run out. Whether it was written."""
+        while True:
+            try:
+                return await self._app.parts.finish(self._app, running.job, outcome)
+            except Unavailable:
+                if monotonic() > running.deadline:
+                    raise
+                await asyncio.sleep(0.2)
+
+    def _tell(self, job: Job, outcome: Outcome, seconds: float) -> None:
+        app = self._app
+        app.hints.changed([job.task_id])
+        if outcome.status is Status.RETRY:
+            app.metrics.retried(job)
+            log.info("will be retried in %.1f s: %s", outcome.delay, outcome.error, extra=_about(job))
+            return
+        app.metrics.finished(job, outcome.status, seconds)
+        if outcome.status is Status.DEADLETTER:
+            app.hints.dead([job])
+        if outcome.error is not None:
+            log.warning("%s: %s", outcome.status, outcome.error, extra=_about(job))
+        else:
+            log.debug("succeeded in %.3f s", seconds, extra=_about(job))
+
+    async def _beat(self) -> None:
+        """Extend all leases every few seconds. A task of its own, so that no handler can hold it up by waiting."""
+        pause = self._app.settings.heartbeat_seconds
+        while True:
+            # When heartbeats fail, the next thing to do may be to stop a handler whose lease ends before the next one.
+            soonest = min((running.deadline for running in self._running), default=monotonic() + pause)
+            await asyncio.sleep(max(0.01, min(pause, soonest - monotonic())))
+            try:
+                await self._extend_leases(list(self._running))
+            except Exception:
+                log.exception("a heartbeat failed; the next one follows")
+            self._cancel_overdue()
+
+    async def _extend_leases(self, held: list[Running]) -> None:
+        if not held:
+            return
+        sent = monotonic()
+        try:
+            async with asyncio.timeout(self._app.settings.heartbeat_seconds):
+                ours = await self._app.parts.heartbeat(self._app, [running.job for running in held])
+        except (Unavailable, TimeoutError):
+            log.warning("the database did not take a heartbeat")
+            return
+        for running in held:
+            if running.job.task_id in ours:
+                running.deadline = sent + self._app.settings.lease_seconds
+            else:
+                running.cancel(Stage.LOST)
+
+    def _cancel_overdue(self) -> None:
+        """Stop the handlers whose lease has run out: somebody else may be running their jobs by now."""
+        now = monotonic()
+        for running in self._running:
+            if running.deadline <= now:
+                running.cancel(Stage.LOST)
+
+    async def _drain(self) -> None:
+        """Wait for what runs, up to the grace; then cancel the handlers, and give their jobs back."""
+        await self._wait_for(self._running, self._app.settings.shutdown_grace_seconds)
+        for running in self._running:
+            running.cancel(Stage.STOPPED)
+        await self._wait_for(self._running, self._app.settings.shutdown_grace_seconds)
+        stopped = [
+            running.job
+            for running in self._running
+            # A thread that runs on may still do its work. Its job stays leased, and the reaper ends it.
+            if running.stage is Stage.STOPPED and not self._app.handlers.abandoned(running.job)
+        ]
+        if stopped:
+            await self._give_back(stopped)
+
+    async def _wait_for(self, those: Iterable[Running], seconds: float) -> None:
+        tasks = [running.task for running in those if running.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+
+    async def _give_back(self, jobs: list[Job]) -> None:
+        try:
+            returned = await self._app.parts.give_back(self._app, jobs)
+            log.info("gave back %d jobs", len(returned))
+            await self._app.queue.push_many(returned)
+        except (Unavailable, RedisError) as error:
+            log.warning("not everything was given back, the leases will run out: %s", type(error).__name__)
+
+
+def _about(job: Job) -> dict[str, object]:
+    return {"job_id": job.task_id, "attempt": job.attempts, "type": job.type}
