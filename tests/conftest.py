@@ -1,0 +1,46 @@
+"""What all tests share: real servers for the run, and for each test a database and a Redis index of its own."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import grpc
+import pytest
+
+from scheduler.app import App, open_app
+from scheduler.config import Settings
+from scheduler.parts import reference
+from scheduler.server import RunningApi, running_api
+from scheduler.v1 import scheduler_pb2_grpc
+from workbook.sandbox import Servers, servers
+
+
+@pytest.fixture(scope="session")
+def backends() -> Iterator[Servers]:
+    with servers() as running:
+        yield running
+
+
+@pytest.fixture
+def settings(backends: Servers) -> Iterator[Settings]:
+    with backends.sandbox() as own:
+        yield own
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[App]:
+    """An app without a server: for calling pieces."""
+    async with open_app(settings, reference()) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def api(settings: Settings) -> AsyncIterator[RunningApi]:
+    """A running API server, without a worker: jobs stay queued until a test does something about them."""
+    async with running_api(settings, reference()) as running:
+        yield running
+
+
+@pytest.fixture
+async def stub(api: RunningApi) -> AsyncIterator["scheduler_pb2_grpc.SchedulerServiceAsyncStub"]:
+    """A client of `api`."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{api.port}") as channel:
+        yield scheduler_pb2_grpc.SchedulerServiceStub(channel)

@@ -1,0 +1,39 @@
+"""Waiting for events, with a deadline; and the shortest way to say common things."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from scheduler.app import App
+from scheduler.jobs import Job, NewJob, Status, get_job_row
+
+T = TypeVar("T")
+
+DEADLINE = 20.0
+
+
+async def until(look: Callable[[], Awaitable[T]], what: str, seconds: float = DEADLINE) -> T:
+    """Look again and again until `look` gives something true, and return that. Fails with `what` at the deadline."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not (found := await look()):
+                await asyncio.sleep(0.005)
+            return found
+    except TimeoutError:
+        raise AssertionError(f"waited {seconds:g} s in vain: {what}") from None
+
+
+async def until_status(app: App, task_id: UUID, *wanted: Status) -> Job:
+    """Wait until a job stands in one of these statuses."""
+
+    async def look() -> Job | None:
+        job = await get_job_row(app, task_id)
+        return job if job is not None and job.status in wanted else None
+
+    return await until(look, f"job {task_id} became {' or '.join(wanted)}")
+
+
+async def submit(app: App, type: str = "noop", **fields: Any) -> UUID:
+    """Submit a job through the piece, as SubmitJob would."""
+    return await app.parts.submit_job(app, NewJob(type=type, **fields))
