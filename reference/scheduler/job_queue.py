@@ -9,41 +9,14 @@ and no harm is done: the claim decides, and the reconciler pushes again what was
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
-from uuid import UUID
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from scheduler.coalescer import Coalescer
 from scheduler.config import Settings
+from scheduler.entry import Queueable
 from scheduler.jobs import Priority
-
-COMMAND_SECONDS = 0.5
-"""An ordinary command that takes longer has failed: redis-py's own default would hold a SubmitJob up for seconds."""
-
-BLOCK_SECONDS = 1.0
-"""How long a blocking pop waits for an entry. Stopping a worker waits this long at most."""
-
-
-class Queueable(Protocol):
-    """What an entry is made of: a `Job` has it, and so has any of its kind."""
-
-    @property
-    def task_id(self) -> UUID: ...
-    @property
-    def type(self) -> str: ...
-    @property
-    def priority(self) -> Priority: ...
-
-
-class Entry(NamedTuple):
-    """One entry of a queue: the job that waits."""
-
-    task_id: UUID
-    type: str
-    priority: Priority
+from scheduler.redis_clients import patient, quick
 
 
 def queue_name(priority: Priority) -> str:
@@ -54,9 +27,6 @@ def queue_name(priority: Priority) -> str:
     return f"q:{Priority(priority)}"
 
 
-QUEUES = [queue_name(priority) for priority in Priority]
-"""All four lists, the most urgent first: the order in which a worker looks into them."""
-
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -65,21 +35,12 @@ def encode_entry(job: Queueable) -> bytes:
     return _to_json({"task_id": str(job.task_id), "type": job.type, "priority": str(job.priority)}).encode()
 
 
-def decode_entry(raw: bytes) -> Entry:
-    """Read an entry. Raises `ValueError` if it is not one: Redis holds what anybody pushed."""
-    try:
-        fields = json.loads(raw)
-        return Entry(UUID(fields["task_id"]), str(fields["type"]), Priority(fields["priority"]))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"not an entry of a queue: {raw[:200]!r}") from error
-
-
 class JobQueue:
     """The queues. `redis` is for ordinary commands, `blocking` for pops that wait."""
 
-    def __init__(self, redis: "Redis", blocking: "Redis") -> None:
+    def __init__(self, redis: "Redis") -> None:
         self.redis = redis
-        self.blocking = blocking
+        self.blocking = patient(redis)
         self._push = Coalescer(self._push_each)
 
     async def push(self, job: Queueable) -> None:
@@ -114,27 +75,10 @@ async def connect(settings: Settings) -> JobQueue:
 
     Raises redis-py's `RedisError` if it does not; nothing is left open then.
     """
-    queue = JobQueue(
-        client(settings, socket_timeout=COMMAND_SECONDS),
-        client(settings, socket_timeout=BLOCK_SECONDS + 2),
-    )
+    redis = Redis(**settings.redis_address(), **quick())
     try:
-        await queue.redis.ping()
+        await redis.ping()
     except BaseException:
-        await queue.close()
+        await redis.aclose()
         raise
-    return queue
-
-
-def client(settings: Settings, *, socket_timeout: float) -> Any:
-    """A client of the Redis of the settings that gives up after `socket_timeout` seconds and never tries again.
-
-    Trying again is for those who know what it would mean: a pop whose reply was lost has taken its entry.
-    """
-    return Redis(
-        **settings.redis_address(),
-        socket_timeout=socket_timeout,
-        socket_connect_timeout=COMMAND_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        client_name="scheduler",
-    )
+    return JobQueue(redis)

@@ -17,7 +17,8 @@ from scheduler.v1 import scheduler_pb2 as pb
 
 if TYPE_CHECKING:
     from scheduler.app import App
-    from scheduler.job_queue import Entry, JobQueue, Queueable
+    from scheduler.entry import Entry, Queueable
+    from scheduler.job_queue import JobQueue
     from scheduler.metrics import Metrics, MetricsServer
     from scheduler.worker.one_job import Outcome
 

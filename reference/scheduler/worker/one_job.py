@@ -14,8 +14,9 @@ from typing import cast
 
 from scheduler.app import App
 from scheduler.database import Unavailable
-from scheduler.job_queue import BLOCK_SECONDS, QUEUES, Entry, decode_entry
-from scheduler.jobs import Job, PermanentError, Status
+from scheduler.entry import Entry, decode_entry
+from scheduler.jobs import Job, PermanentError, Priority, Status
+from scheduler.redis_clients import BLOCK_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,9 @@ async def take(app: App, limit: int) -> list[Entry]:
     What is not an entry is logged, counted and dropped. Raises redis-py's `RedisError` if Redis is away. Never cancel
     this: Redis may have handed out the entries already.
     """
+    queues = [app.parts.queue_name(priority) for priority in Priority]
     popped = await app.queue.blocking.blmpop(
-        BLOCK_SECONDS, len(QUEUES), *QUEUES, direction="RIGHT", count=limit
+        BLOCK_SECONDS, len(queues), *queues, direction="RIGHT", count=limit
     )
     if popped is None:
         return []

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from scheduler.app import App
-from scheduler.job_queue import Entry, decode_entry
+from scheduler.entry import Entry, decode_entry
 from scheduler.jobs import Priority
 from scheduler.worker.retries import push_or_leave
 

@@ -6,7 +6,7 @@ import random
 from redis.exceptions import RedisError
 
 from scheduler.app import App
-from scheduler.job_queue import Entry
+from scheduler.entry import Entry
 from scheduler.jobs import Priority
 
 log = logging.getLogger(__name__)
