@@ -16,7 +16,6 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 from redis import Redis
-
 from scheduler import embedded
 from scheduler.config import Settings
 from scheduler.database import statements

@@ -1,0 +1,410 @@
+"""Chapter 01: what the queue and SubmitJob must do. Run it with `pytest chapters/01_queue`."""
+
+import json
+import logging
+import socket
+import threading
+from uuid import UUID
+
+import pytest
+from redis.exceptions import RedisError
+
+from scheduler.entry import Entry
+from scheduler.errors import InvalidRequest
+from scheduler.jobs import NewJob, Priority
+from workbook.diagnose import diagnose
+
+TASK_ID = UUID("11111111-2222-3333-4444-555555555555")
+JOB = Entry(TASK_ID, "noop", Priority.HIGH)
+BYTES = b'{"task_id":"11111111-2222-3333-4444-555555555555","type":"noop","priority":"high"}'
+
+
+# -- task 1
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+def test_task_1_names_the_queue_of_each_priority(code, priority):
+    got, wanted = code.queue_name(priority), "q:" + priority
+    assert got == wanted, diagnose(
+        f'queue_name("{priority}")',
+        got,
+        wanted,
+        [
+            (got == priority, "that is the priority; the queue's name begins with q:"),
+            (
+                str(got).lower() == wanted and got != wanted,
+                "Redis tells upper case from lower; the name is lower case",
+            ),
+            (got is None, "it returned nothing; is there a return?"),
+        ],
+    )
+
+
+def test_task_1_refuses_what_is_no_priority(code):
+    try:
+        got = code.queue_name("urgent")
+    except ValueError:
+        return
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        pytest.fail(
+            f'queue_name("urgent") raised {type(error).__name__}({error}): raise a ValueError, which says what is wrong'
+        )
+    pytest.fail(f'queue_name("urgent") answered {got!r}; nobody reads such a queue, so raise a ValueError')
+
+
+# -- task 2
+
+
+def test_task_2_encodes_the_exact_bytes(code):
+    try:
+        got = code.encode_entry(JOB)
+    except TypeError as error:
+        pytest.fail(f"encode_entry(job) raised a TypeError: {error}. JSON knows no UUID: make it a str first")
+    assert got == BYTES, diagnose("encode_entry(job)", got, BYTES, _what_is_wrong_with_bytes(got))
+
+
+def _what_is_wrong_with_bytes(got):
+    try:
+        fields = json.loads(got)
+    except (TypeError, ValueError):
+        return [(got is None, "it returned nothing; is there a return?")]
+    wanted = json.loads(BYTES)
+    return [
+        (isinstance(got, str), "the right text, but as str; .encode() makes bytes of it"),
+        (fields == wanted and b" " in got, "the same JSON in other bytes: it has spaces"),
+        (fields == wanted, "the same JSON in other bytes: the keys have another order"),
+        (
+            fields.get("task_id") != wanted["task_id"],
+            "task_id is not the id's usual text, as str(job.task_id) gives it",
+        ),
+        (fields.get("priority") != wanted["priority"], "priority is not the word itself, as in high"),
+    ]
+
+
+def test_task_2_encodes_the_same_job_into_the_same_bytes(code):
+    first = code.encode_entry(JOB)
+    again = code.encode_entry(Entry(UUID(str(TASK_ID).upper()), "noop", Priority("high")))
+    assert first == again, diagnose("two encodings of one job", again, first)
+
+
+# -- task 3
+
+
+def test_task_3_pushes_the_entry_to_the_queue_of_its_priority(code, redis_world):
+    redis_world.run(redis_world.queue().push, JOB)
+    got = redis_world.entries("q:high")
+    keys = redis_world.keys()
+    assert got == [BYTES], diagnose(
+        "q:high after one push",
+        got,
+        [BYTES],
+        [
+            (not keys, "Redis got nothing; was the command awaited?"),
+            (not got, f"the entry went to {', '.join(keys)}"),
+        ],
+    )
+
+
+def test_task_3_pushes_on_the_left(code, redis_world):
+    queue = redis_world.queue()
+    jobs = [Entry(UUID(int=number), "noop", Priority.LOW) for number in range(3)]
+    for job in jobs:
+        redis_world.run(queue.push, job)
+    got = [json.loads(entry)["task_id"] for entry in redis_world.entries("q:low")]
+    wanted = [str(job.task_id) for job in reversed(jobs)]
+    assert got == wanted, diagnose(
+        "q:low from left to right after three pushes",
+        got,
+        wanted,
+        [
+            (
+                got == wanted[::-1],
+                "the newest is on the right; workers take from the right, so it would come out first",
+            )
+        ],
+    )
+
+
+def test_task_3_lets_the_error_of_redis_through(code, redis_world):
+    queue = redis_world.queue()
+    redis_world.redis.set("q:high", "not a list")
+    try:
+        redis_world.run(queue.push, JOB)
+    except RedisError:
+        return
+    pytest.fail("Redis refused the push (WRONGTYPE), and push said nothing; its caller must hear of it")
+
+
+# -- task 4
+
+
+def test_task_4_connects_to_the_redis_of_the_settings(code, redis_world):
+    queue = _connected(code, redis_world, redis_world.settings)
+    redis_world.run(queue.push, JOB)
+    got = redis_world.entries("q:high")
+    assert got == [BYTES], diagnose(
+        f"q:high in database {redis_world.settings.redis_db} of the Redis of the settings",
+        got,
+        [BYTES],
+        [(got == [], "the entry is not there; settings.redis_db says which of Redis' databases is meant")],
+    )
+
+
+def test_task_4_fails_at_once_when_nobody_answers(code, redis_world):
+    settings = redis_world.settings.model_copy(update={"redis_port": _closed_port()})
+    try:
+        redis_world.run(code.connect, settings)
+    except RedisError:
+        return
+    pytest.fail(
+        "nobody listens on that port, and connect did not raise: making a client does not connect it; ping it"
+    )
+
+
+def test_task_4_leaves_nothing_open_when_redis_refuses(code, redis_world):
+    with _Refusing() as refusing:
+        settings = redis_world.settings.model_copy(update={"redis_port": refusing.port})
+        with pytest.raises(RedisError):
+            redis_world.run(code.connect, settings)
+        assert refusing.all_closed.wait(3), (
+            "connect failed and left its connection open; close the client, then raise"
+        )
+
+
+def _connected(code, redis_world, settings):
+    queue = redis_world.run(code.connect, settings)
+    assert isinstance(queue, code.JobQueue), diagnose(
+        "connect(settings)",
+        queue,
+        "a JobQueue",
+        [
+            (hasattr(queue, "ping"), "it returned the client; wrap it in a JobQueue"),
+            (queue is None, "it returned nothing"),
+        ],
+    )
+    redis_world.closing(queue)
+    assert type(queue.redis).__module__.startswith("redis.asyncio"), (
+        f"connect used {type(queue.redis).__module__}.{type(queue.redis).__name__}: that client blocks the event loop; "
+        "use redis.asyncio's"
+    )
+    return queue
+
+
+def _closed_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+class _Refusing:
+    """A server that is not ready: it answers every command with an error, and knows when it was hung up on."""
+
+    def __enter__(self):
+        self.all_closed = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
+
+    def _serve(self):
+        connection, _ = self._listener.accept()
+        with connection:
+            while connection.recv(65_536):
+                connection.sendall(b"-LOADING Redis is loading the dataset in memory\r\n" * 4)
+        self.all_closed.set()
+
+
+# -- task 5
+
+
+def test_task_5_inserts_the_job_and_returns_its_id(code, world):
+    new = NewJob("noop", Priority.HIGH, payload_json='{"a": 1}')
+    got = world.run(code.submit_job, new)
+    assert got == new.task_id, diagnose(
+        "submit_job",
+        got,
+        new.task_id,
+        [
+            (got == str(new.task_id), "the right id as a str; return the UUID"),
+            (isinstance(got, tuple), "insert_job answers (job, created); take it apart"),
+            (got is None, "it returned nothing"),
+        ],
+    )
+    row = world.row(new.task_id)
+    assert row is not None, "submit_job returned, and there is no row; is insert_job awaited?"
+    assert (row.type, row.status, row.priority) == ("noop", "queued", "high")
+
+
+def test_task_5_pushes_the_entry(code, world):
+    new = NewJob("noop", Priority.HIGH)
+    world.run(code.submit_job, new)
+    got = world.redis.lrange("q:high", 0, -1)
+    assert len(got) == 1, diagnose(
+        "entries in q:high after one submit",
+        len(got),
+        1,
+        [(not got, "none; is app.queue.push called, and awaited?")],
+    )
+    assert str(new.task_id).encode() in got[0]
+
+
+def test_task_5_answers_over_grpc(world):
+    answer = world.call("SubmitJob", job={"type": "noop", "priority": 4})
+    assert world.row(UUID(answer.job_id)) is not None
+    assert world.redis.llen("q:low") == 1
+
+
+def test_task_5_pushes_nothing_that_the_database_refused(code, world):
+    too_large = NewJob("noop", payload_json='{"a": 1e999999999}')
+    with pytest.raises(InvalidRequest):
+        world.run(code.submit_job, too_large)
+    assert world.redis.llen("q:default") == 0, (
+        "the database refused the job, and there is an entry of it in q:default: insert first, push afterwards"
+    )
+
+
+@pytest.mark.can_go_away("redis")
+def test_task_5_accepts_the_job_when_redis_is_away(code, world):
+    new = NewJob("noop")
+    got = _submit_without_redis(code, world, new)
+    assert got == new.task_id, diagnose("submit_job while Redis is away", got, new.task_id)
+    row = world.row(new.task_id)
+    assert row is not None, "the job was accepted, and is not in the database"
+    assert row.status == "queued"
+
+
+@pytest.mark.can_go_away("redis")
+def test_task_5_says_in_the_log_that_a_push_failed(code, world, caplog):
+    with caplog.at_level(logging.DEBUG):
+        _submit_without_redis(code, world, NewJob("noop"))
+    loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert loud, "a push failed, and nobody will ever know: log a warning"
+
+
+def test_task_5_hides_no_mistake_but_the_failure_of_redis(code, world):
+    async def push_with_a_bug(job):
+        raise KeyError("a mistake in push")
+
+    world.app.queue.push = push_with_a_bug
+    try:
+        world.run(code.submit_job, NewJob("noop"))
+    except KeyError:
+        return
+    pytest.fail(
+        "push has a mistake (KeyError), and submit_job hid it: catch redis-py's RedisError and nothing wider"
+    )
+
+
+def _submit_without_redis(code, world, new):
+    _ = world.app  # connects while Redis is there
+    world.proxies["redis"].cut()
+    try:
+        return world.run(code.submit_job, new)
+    except RedisError as error:
+        pytest.fail(
+            f"Redis is away, and submit_job raised {type(error).__module__}.{type(error).__name__}. The job is safe in "
+            "the database, so answer as usual. (redis-py's ConnectionError is not Python's own ConnectionError.)"
+        )
+
+
+# -- task 6, stretch
+
+
+def test_task_6_answers_a_repeat_with_the_first_id(code, world):
+    first = world.run(code.submit_job, NewJob("noop", idempotency_key="once"))
+    again = world.run(code.submit_job, NewJob("noop", idempotency_key="once"))
+    assert again == first, diagnose(
+        "the same key again",
+        again,
+        first,
+        [
+            (
+                again is not None,
+                "a new id; insert_job answers with the job that is the same, so return that one's id",
+            )
+        ],
+    )
+    assert len(world.sql("SELECT 1 FROM tasks")) == 1
+
+
+def test_task_6_pushes_a_repeat_while_the_job_is_queued(code, world):
+    new = NewJob("noop", Priority.LOW, idempotency_key="once")
+    world.run(code.submit_job, new)
+    world.redis.delete("q:low")
+    world.run(code.submit_job, NewJob("noop", Priority.LOW, idempotency_key="once"))
+    assert world.redis.llen("q:low") == 1, (
+        "the first push was lost, the job is still queued, and the repeat pushed nothing: a client that repeats wants it run"
+    )
+
+
+@pytest.mark.parametrize("status", ["running", "succeeded", "cancelled", "retry", "deadletter"])
+def test_task_6_pushes_no_repeat_of_a_job_that_is_not_queued(code, world, status):
+    job = world.insert(status, idempotency_key="once")
+    got = world.run(code.submit_job, NewJob("noop", idempotency_key="once"))
+    assert got == job.task_id
+    assert world.redis.llen("q:default") == 0, (
+        f"the job is {status}, and the repeat pushed it: look at job.status first"
+    )
+
+
+# -- task 7, stretch
+
+SECRET = "correct horse battery"
+
+
+def test_task_7_names_no_password_when_it_can_not_connect(code, redis_world, caplog):
+    from pydantic import SecretStr
+
+    changes = {"redis_port": _closed_port(), "redis_password": SecretStr(SECRET)}
+    settings = redis_world.settings.model_copy(update=changes)
+    with caplog.at_level(logging.DEBUG), pytest.raises(RedisError) as caught:
+        redis_world.run(code.connect, settings)
+    _no_secret(_texts_of(caught.value), "the error of connect")
+    _no_secret(_log_text(caplog), "the log of connect")
+
+
+@pytest.mark.can_go_away("redis")
+def test_task_7_names_no_password_when_a_push_fails(code, world, caplog):
+    password = world.settings.redis_password.get_secret_value()
+    with caplog.at_level(logging.DEBUG):
+        _submit_without_redis(code, world, NewJob("noop"))
+    _no_secret(_log_text(caplog), "the log of submit_job", password)
+
+
+@pytest.mark.can_go_away("redis")
+def test_task_7_logs_the_job_and_not_the_whole_traceback(code, world, caplog):
+    new = NewJob("noop")
+    with caplog.at_level(logging.WARNING):
+        _submit_without_redis(code, world, new)
+    records = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    said = " ".join(f"{record.getMessage()} {record.__dict__.get('job_id', '')}" for record in records)
+    assert str(new.task_id) in said, (
+        "the warning does not say which job: name its id, in the text or as extra={'job_id': …}"
+    )
+    assert not any(record.exc_info for record in records), (
+        "the warning carries a traceback: its lines can show an address with a password in it, and Redis being away is no "
+        "riddle; the error's type is enough"
+    )
+
+
+def _texts_of(error):
+    texts = []
+    while error is not None:
+        texts += [str(error), repr(error)]
+        error = error.__cause__ or error.__context__
+    return "\n".join(texts)
+
+
+def _log_text(caplog):
+    formatter = logging.Formatter("%(message)s %(job_id)s", defaults={"job_id": ""})
+    return "\n".join(formatter.format(record) for record in caplog.records)
+
+
+def _no_secret(text, where, secret=SECRET):
+    line = next((line for line in text.splitlines() if secret in line), "")
+    assert not line, f"{where} shows the password: {line.replace(secret, '*****')[:120]}"

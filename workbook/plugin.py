@@ -1,0 +1,205 @@
+"""The pytest plugin: `pytest chapters/03_watchjob` tests the learner's code, and says in a sentence what is missing.
+
+    --implementation reference|FOLDER|FILE    test another answer with the same tests
+    --stretch                                 the stretch tasks too
+    --upto N                                  tasks up to number N only
+
+It acts on tests below `chapters/` alone. Installing the project registers it.
+"""
+
+import json
+import warnings
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbook import report
+from workbook.book import CHAPTERS, Chapter, chapter_of, task_number
+from workbook.loader import LEARNER, Code
+from workbook.redis_world import RedisWorld, fake_redis
+from workbook.sandbox import Servers, servers
+from workbook.world import World, opened
+
+RESULTS = pytest.StashKey[list[report.Result]]()
+RESULT = pytest.StashKey[report.Result]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("workbook", "the workbook's chapters")
+    group.addoption("--implementation", default=LEARNER, help="learner, reference, a folder, or a .py file")
+    group.addoption("--stretch", action="store_true", help="run the stretch tasks too")
+    group.addoption("--redis", choices=["fake", "real"], default="fake", help="what chapter 01 pushes to")
+    group.addoption("--upto", type=int, metavar="N", help="only the tasks up to number N")
+    group.addoption(
+        "--results", metavar="FILE", help="write what each chapter test gave to this file, as JSON"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[RESULTS] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        (kept if _is_wanted(config, item) else left_out).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+def _is_wanted(config: pytest.Config, item: pytest.Item) -> bool:
+    chapter, number = _place(item)
+    if chapter is None or number is None:
+        return True
+    upto = config.getoption("--upto")
+    if upto is not None and number > upto:
+        return False
+    # Who names a single test wants that test, stretch or not.
+    named = any("::" in argument for argument in config.args)
+    return named or bool(config.getoption("--stretch")) or not chapter.task(number).stretch
+
+
+def _place(item: pytest.Item) -> tuple[Chapter | None, int | None]:
+    chapter = chapter_of(item.path)
+    return chapter, task_number(item.name) if chapter else None
+
+
+@pytest.fixture(scope="session")
+def workbook_servers() -> Iterator[Servers]:
+    """The database and Redis servers of this run."""
+    with servers() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chapter(request: pytest.FixtureRequest) -> Chapter:
+    """The chapter that this test file belongs to."""
+    found = chapter_of(request.path)
+    assert found is not None, "this fixture is for the tests of a chapter"
+    return found
+
+
+@pytest.fixture(scope="module")
+def code(request: pytest.FixtureRequest, chapter: Chapter) -> Code:
+    """The code under test: `code.queue_name("high")`."""
+    return Code(chapter, request.config.getoption("--implementation"))
+
+
+@pytest.fixture
+def world(
+    request: pytest.FixtureRequest, workbook_servers: Servers, chapter: Chapter, code: Code
+) -> Iterator[World]:
+    """A whole scheduler with the code under test in it: see `workbook.world`.
+
+    `@pytest.mark.settings(watch_poll_seconds=60)` changes its settings. With `@pytest.mark.can_go_away("redis")`, or
+    "database", the code under test reaches that service through `world.proxies["redis"]`, which can be cut.
+    """
+    number = task_number(request.node.name)
+    assert number is not None, "name a chapter's test after its task: test_task_3_…"
+    changes: dict[str, Any] = {}
+    for mark in reversed(list(request.node.iter_markers("settings"))):
+        changes.update(mark.kwargs)
+    away = [name for mark in request.node.iter_markers("can_go_away") for name in mark.args]
+    with (
+        workbook_servers.sandbox(**changes) as settings,
+        opened(code, chapter, number, settings, away) as world,
+    ):
+        yield world
+
+
+@pytest.fixture
+def redis_world(request: pytest.FixtureRequest, code: Code) -> Iterator[RedisWorld]:
+    """A Redis of this test's own, without a database: see `workbook.redis_world`."""
+    with ExitStack() as stack:
+        if request.config.getoption("--redis") == "real":
+            running: Servers = request.getfixturevalue("workbook_servers")
+            settings = stack.enter_context(running.sandbox())
+        else:
+            settings = stack.enter_context(fake_redis())
+        world = RedisWorld(code, settings)
+        stack.callback(world.close)
+        yield world
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    if _place(item)[0] is None:
+        return (yield)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        failure: BaseException | None = None
+        answer: object = None
+        try:
+            answer = yield
+            if world := report.world_of(item):
+                world.check()
+        except Exception as error:
+            failure = error
+    forgotten = [str(one.message) for one in caught if "was never awaited" in str(one.message)]
+    if forgotten:
+        # This outranks what the test saw: without the await, nothing after it means anything.
+        raise NeverAwaited(report.never_awaited(forgotten[0])) from failure
+    if failure is not None:
+        raise failure
+    return answer
+
+
+class NeverAwaited(AssertionError):
+    """The code under test made a coroutine and never awaited it."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    outcome = yield
+    chapter, number = _place(item)
+    if chapter is None or number is None or (outcome.when != "call" and outcome.passed):
+        return outcome
+    result = report.Result.of(item, outcome, call, chapter.task(number))
+    item.config.stash[RESULTS].append(result)
+    if result.sentence:
+        outcome.sections.insert(0, ("workbook", report.full(result)))
+    return outcome
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    implementation = config.getoption("--implementation")
+    return [] if implementation == LEARNER else [f"implementation: {implementation}"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    # The report of a chapter says the same in a dozen lines. Whoever asks for a traceback, or for -vv, gets both.
+    options = session.config.option
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    only_chapters = all(_is_of_chapters(argument) for argument in session.config.args)
+    if only_chapters and options.tbstyle == "auto" and options.verbose < 2:
+        options.tbstyle = "no"
+        if terminal is not None:
+            terminal.reportchars = ""
+
+
+def _is_of_chapters(argument: str) -> bool:
+    path = Path(argument.partition("::")[0]).resolve()
+    return path == CHAPTERS or CHAPTERS in path.parents
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    results = config.stash[RESULTS]
+    if results:
+        for line in report.summary(results, implementation=config.getoption("--implementation")):
+            terminalreporter.write_line(line.text, **line.markup)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    path = session.config.getoption("--results")
+    if path:
+        results = [result.as_json() for result in session.config.stash[RESULTS]]
+        Path(path).write_text(json.dumps(results, indent=1), "utf-8")

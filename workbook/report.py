@@ -1,0 +1,177 @@
+"""What a learner reads when a chapter's test is red: the first failure in full, and a line for each other red task."""
+
+import re
+import textwrap
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbook.book import ROOT, Task, chapter
+from workbook.loader import LEARNER, LoadError
+
+STUB = re.compile(r"(?P<chapter>\d\d_\w+) task (?P<task>\d+): (?P<what>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one test of a chapter gave."""
+
+    nodeid: str
+    task: Task
+    passed: bool
+    error: str = ""
+    """The exception's type, as `NotImplementedError`."""
+    message: str = ""
+    """The exception's text."""
+    sentence: str = ""
+    """What to tell the learner."""
+    lines: tuple[str, ...] = ()
+    """The learner's own lines that ran last."""
+    system: tuple[str, ...] = ()
+    """What the system looked like."""
+
+    @classmethod
+    def of(
+        cls, item: pytest.Item, outcome: pytest.TestReport, call: pytest.CallInfo[Any], task: Task
+    ) -> "Result":
+        """Read it from what pytest knows."""
+        if outcome.passed or call.excinfo is None:
+            return cls(item.nodeid, task, outcome.passed)
+        error = call.excinfo.value
+        world = world_of(item)
+        return cls(
+            nodeid=item.nodeid,
+            task=task,
+            passed=False,
+            error=type(error).__name__,
+            message=str(error),
+            sentence=_sentence(error),
+            lines=tuple(_own_lines(error, item)),
+            system=tuple(world.summary()) if world is not None else (),
+        )
+
+    @property
+    def not_written(self) -> bool:
+        """Whether the test met a stub."""
+        return self.error == "NotImplementedError" and STUB.match(self.message) is not None
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--results`."""
+        return {
+            "nodeid": self.nodeid,
+            "chapter": self.task.chapter,
+            "task": self.task.number,
+            "stretch": self.task.stretch,
+            "passed": self.passed,
+            "error": self.error,
+            "message": self.message,
+            "sentence": self.sentence,
+        }
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line for the terminal, and how to colour it."""
+
+    text: str
+    markup: dict[str, bool] = field(default_factory=dict)
+
+
+def world_of(item: pytest.Item) -> Any:
+    """The world that a test used, or None."""
+    used = getattr(item, "funcargs", {})
+    return used.get("world") or used.get("redis_world")
+
+
+def never_awaited(warning: str) -> str:
+    """The sentence for Python's own «coroutine … was never awaited»."""
+    match = re.search(r"coroutine '([^']+)'", warning)
+    name = match[1] if match else "a coroutine"
+    return f"{name}(…) was called without await, so it never ran: it only made a coroutine"
+
+
+def full(result: Result) -> str:
+    """A failure in a dozen lines at most."""
+    lines = [f"Task {result.task.number}: {result.task.name}", *_wrapped(result.sentence)]
+    if not result.not_written:
+        lines += [
+            f"The system: {line}" if not i else f"            {line}" for i, line in enumerate(result.system)
+        ]
+    lines += [f"Your line:  {line}" for line in result.lines[-2:]]
+    return "\n".join(lines)
+
+
+def summary(results: Sequence[Result], implementation: str) -> Iterator[Line]:
+    """What stands at the end of a run: for each chapter how far it is, and what is red."""
+    for name, group in groupby(
+        sorted(results, key=lambda one: one.task.chapter), lambda one: one.task.chapter
+    ):
+        yield from _chapter_summary(name, list(group), implementation)
+
+
+def _chapter_summary(name: str, results: list[Result], implementation: str) -> Iterator[Line]:
+    tasks = {result.task.number: result.task for result in results}
+    red = {result.task.number for result in results if not result.passed}
+    green = [number for number in tasks if number not in red]
+    yield Line("")
+    title = chapter(name).title
+    colour = {"red": True} if red else {"green": True}
+    yield Line(f"{name} · {title} · {len(green)} of {len(tasks)} tasks green", {"bold": True, **colour})
+    shown = False
+    for number in sorted(red):
+        first = next(one for one in results if one.task.number == number and not one.passed)
+        if shown:
+            yield Line(f"  ✗ task {number}: {first.task.name}: {_headline(first)}")
+            continue
+        shown = True
+        for position, text in enumerate(full(first).splitlines()):
+            yield Line(f"  ✗ {text}" if position == 0 else f"    {text}", {"red": position == 0})
+        if implementation == LEARNER:
+            yield Line(f"    Again:      pytest chapters/{name} -k task_{number}_")
+            yield Line(f"    Stuck?      chapters/{name}/hints.md, task {number}")
+    if not red and implementation == LEARNER:
+        yield Line("  All green.", {"green": True})
+
+
+def _headline(result: Result) -> str:
+    return "not written yet" if result.not_written else result.sentence.split("\n")[0][:100]
+
+
+def _sentence(error: BaseException) -> str:
+    text = str(error)
+    if isinstance(error, NotImplementedError) and (stub := STUB.match(text)):
+        return f"Not written yet: {stub['what']}"
+    constraint = getattr(getattr(error, "diag", None), "constraint_name", None)
+    if constraint:
+        return f"The database refused the row: {constraint.replace('_', ' ')}"
+    if isinstance(error, AssertionError | LoadError):
+        # pytest adds the values behind the sentence that a test gives; the sentence is enough.
+        return text.split("\nassert ")[0].removeprefix("AssertionError: ")
+    return f"{type(error).__name__}: {text}"
+
+
+def _own_lines(error: BaseException, item: pytest.Item) -> Iterator[str]:
+    """The lines of the code under test that the error went through, as `chapters/…/file.py:12  code`."""
+    code: Any = getattr(item, "funcargs", {}).get("code")
+    files = code.files if code is not None else set()
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename in files:
+            yield f"{_short(frame.filename)}:{frame.lineno}  {(frame.line or '').strip()}"
+
+
+def _short(filename: str) -> str:
+    path = Path(filename)
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else filename
+
+
+def _wrapped(text: str) -> list[str]:
+    return [
+        line
+        for paragraph in text.splitlines()[:4]
+        for line in textwrap.wrap(paragraph, 100, subsequent_indent="  ")[:4]
+    ]

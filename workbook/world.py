@@ -1,0 +1,337 @@
+"""A whole scheduler for one test: a server made of the code under test and the reference, in a thread of its own.
+
+world.call("GetJob", job_id=…)          an RPC over a real connection, and its answer
+world.stream("WatchJob", job_id=…)      a stream: next, nothing_for, end, leave
+world.run(code.claim, entries)          a piece itself, with `app` as its first argument
+world.insert(status="running")          a row that the constraints allow, whatever its status
+world.update(job, status="succeeded")   one more version of a row, as another process would write it
+world.row(task_id)                      what the database has now
+world.redis                             a plain client of this test's Redis index
+with world.locked(job, …) as lock:      a change in an open transaction: how races are made
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID, uuid4
+
+import grpc
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.string import TextLoader
+from pydantic import SecretStr
+from redis import Redis
+from scheduler.app import App, open_app
+from scheduler.config import Settings
+from scheduler.jobs import Job, Status
+from scheduler.parts import Parts, reference
+from scheduler.server import running_api
+from scheduler.v1 import scheduler_pb2 as pb
+from scheduler.v1 import scheduler_pb2_grpc
+
+from workbook import rows
+from workbook.book import Chapter
+from workbook.loader import Code
+from workbook.loop import Hang, LoopThread
+from workbook.proxy import Proxy
+from workbook.recorder import Recorder
+from workbook.stream import WITHIN, RpcFailed, Stream, brief
+
+
+class World:
+    """See the top of this file. Make one with `opened`."""
+
+    def __init__(
+        self,
+        code: Code,
+        parts: Parts,
+        recorder: Recorder,
+        loop: LoopThread,
+        settings: Settings,
+        can_go_away: Sequence[str] = (),
+    ) -> None:
+        self.code = code
+        self.settings = settings
+        self.proxies: dict[str, Proxy] = {}
+        """What can be cut, by its name: `world.proxies["redis"].cut()`."""
+        self._seen_by_code = self._through_proxies(can_go_away)
+        self.notes: list[str] = []
+        """What this test asked over gRPC, and what it was answered."""
+        self._recorder = recorder
+        self._loop = loop
+        self._parts = parts
+        self._open = AsyncExitStack()
+        self._streams: list[Stream] = []
+        self.redis: Any = Redis(
+            host=settings.redis_host or "",
+            port=settings.redis_port,
+            db=settings.redis_db,
+            password=settings.redis_address()["password"],
+        )
+        self._db = self._connect()
+        self._app: App | None = None
+        self._channel: grpc.Channel | None = None
+
+    # -- calling the code under test
+
+    @property
+    def app(self) -> App:
+        """The app that pieces get. The first use opens it."""
+        if self._app is None:
+            self._app = self._run(
+                self._open.enter_async_context(open_app(self._seen_by_code, self._parts)), "opening the app"
+            )
+        return self._app
+
+    def run(self, piece: Callable[..., Any], *args: Any, within: float = WITHIN) -> Any:
+        """Run a piece of the code under test to its end, and return what it returns."""
+        return self.start(piece, *args).result(within)
+
+    def start(self, piece: Callable[..., Any], *args: Any) -> "Running":
+        """Begin a piece of the code under test; `.result(within)` waits for its end."""
+        app = self.app
+        name = getattr(piece, "__name__", str(piece))
+
+        async def work() -> Any:
+            answer = piece(app, *args)
+            return await answer if hasattr(answer, "__await__") else answer
+
+        return Running(self._loop, self._loop.start(work()), name)
+
+    def call(self, method: str, within: float = WITHIN, **fields: Any) -> Any:
+        """Call an RPC. Raises `RpcFailed`, or the mistake that the code under test made."""
+        stub, request = self._request(method, fields)
+        try:
+            answer = stub(request, timeout=within)
+        except grpc.RpcError as error:
+            self._note(method, fields, f"{error.code().name}: {error.details()}")
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise Hang(
+                    self._loop.blocking_line() or f"{method} did not answer within {within:g} s"
+                ) from None
+            self._recorder.raise_first()
+            raise RpcFailed(error.code(), error.details() or "") from None
+        self._note(method, fields, brief(answer))
+        self._recorder.raise_first()
+        return answer
+
+    def stream(self, method: str, **fields: Any) -> "Stream":
+        """Begin a streaming RPC."""
+        stub, request = self._request(method, fields)
+        stream = Stream(method, stub(request), self.notes, self._loop, self._recorder)
+        self._streams.append(stream)
+        return stream
+
+    # -- the state of the system
+
+    def sql(self, statement: str, *params: Any) -> list[DictRow]:
+        """Run one statement, in autocommit."""
+        cursor = self._db.execute(statement.encode(), params)
+        return cursor.fetchall() if cursor.description else []
+
+    def insert(self, status: str = "queued", **columns: Any) -> Job:
+        """A new row that the constraints allow; `columns` win over what its status needs."""
+        values = {"task_id": uuid4(), "type": "noop", **rows.columns(Status(status)), **columns}
+        return self._job(rows.insert(values), values)
+
+    def update(self, job: Job, status: str, hint: bool = False, **columns: Any) -> Job:
+        """Change a row as another process would: a new version, and with `hint` also the wake-up on `job:{id}`."""
+        changed = self._job(*rows.update(job, status, columns))
+        if hint:
+            self.redis.publish(f"job:{job.task_id}", "changed")
+        return changed
+
+    def row(self, task_id: UUID) -> Job | None:
+        """The row as it is now."""
+        rows = self.sql("SELECT * FROM tasks WHERE task_id = %s", task_id)
+        return Job.from_row(rows[0]) if rows else None
+
+    def attempts(self, task_id: UUID) -> list[DictRow]:
+        """The rows of `task_attempts`, in order."""
+        return self.sql("SELECT * FROM task_attempts WHERE task_id = %s ORDER BY attempt", task_id)
+
+    def until(self, look: Callable[[], Any], what: str, within: float = WITHIN) -> Any:
+        """Look again and again until `look` gives something true. Raises the code's mistake, or `Hang` with `what`."""
+        end = time.monotonic() + within
+        while not (found := look()):
+            self._recorder.raise_first()
+            if time.monotonic() > end:
+                raise Hang(self._loop.blocking_line() or f"waited {within:g} s in vain until {what}")
+            time.sleep(0.005)
+        return found
+
+    @contextmanager
+    def locked(self, job: Job, status: str, **columns: Any) -> Iterator["Lock"]:
+        """Change a row in a transaction that stays open: whoever wants the row waits until `commit`.
+
+        A piece that looks first and writes afterwards has looked before the change by then, and is caught each time;
+        a guarded UPDATE, and a SELECT … FOR UPDATE, wait and see the new row.
+        """
+        connection = self._connect(autocommit=False)
+        try:
+            statement, values = rows.update(job, status, columns)
+            connection.execute(statement.encode(), values)
+            yield Lock(self, connection)
+        finally:
+            connection.rollback()
+            connection.close()
+
+    def summary(self) -> list[str]:
+        """What the system looks like now, in a few lines."""
+        lines = self.notes[-3:]
+        jobs = self.sql("SELECT status, count(*) AS n FROM tasks GROUP BY status ORDER BY status")
+        lines.append("tasks: " + (", ".join(f"{row['n']} {row['status']}" for row in jobs) or "no rows"))
+        keys = sorted(str(key, "utf-8") for key in self.redis.keys("*"))
+        lines.append("Redis: " + (", ".join(self._describe_key(key) for key in keys) or "no keys"))
+        return lines
+
+    def check(self) -> None:
+        """Raise what the code under test did wrong in the background, if anything."""
+        self._recorder.raise_first()
+        if self._loop.unhandled:
+            raise self._loop.unhandled[0]
+
+    def close(self) -> None:
+        for stream in self._streams:
+            stream.leave()
+        if self._channel is not None:
+            self._channel.close()
+        with suppress(Hang):  # the test itself has said what stands still
+            self._loop.run(self._open.aclose(), 10, "closing")
+        self._loop.close()
+        for proxy in self.proxies.values():
+            proxy.close()
+        self._db.close()
+        self.redis.close()
+
+    # -- inside
+
+    def _through_proxies(self, names: Sequence[str]) -> Settings:
+        settings = self.settings
+        changes: dict[str, Any] = {}
+        if "redis" in names:
+            self.proxies["redis"] = Proxy(settings.redis_host or "", settings.redis_port)
+            changes |= {"redis_host": "127.0.0.1", "redis_port": self.proxies["redis"].port}
+        if "database" in names:
+            url = urlsplit(settings.database_conninfo())
+            self.proxies["database"] = Proxy(url.hostname or "", url.port or 5432)
+            place = f"{url.username}:{url.password}@127.0.0.1:{self.proxies['database'].port}"
+            changes["database_url"] = SecretStr(urlunsplit(url._replace(netloc=place)))
+        return settings.model_copy(update=changes)
+
+    def _run(self, work: Any, what: str) -> Any:
+        try:
+            return self._loop.run(work, 15, what)
+        except BaseException:
+            self._recorder.raise_first()
+            raise
+
+    def _stub(self) -> Any:
+        if self._channel is None:
+            api = self._run(
+                self._open.enter_async_context(running_api(self._seen_by_code, self._parts)),
+                "starting the server",
+            )
+            self._channel = grpc.insecure_channel(f"127.0.0.1:{api.port}")
+            if self._app is None:
+                self._app = api.app
+        return scheduler_pb2_grpc.SchedulerServiceStub(self._channel)
+
+    def _request(self, method: str, fields: dict[str, Any]) -> tuple[Any, Any]:
+        descriptor = pb.DESCRIPTOR.services_by_name["SchedulerService"].methods_by_name[method]
+        message = getattr(pb, descriptor.input_type.name)
+        values = {name: str(value) if isinstance(value, UUID) else value for name, value in fields.items()}
+        return getattr(self._stub(), method), message(**values)
+
+    def _note(self, method: str, fields: dict[str, Any], answer: str) -> None:
+        asked = ", ".join(f"{name}={brief(value)}" for name, value in fields.items())
+        self.notes.append(f"{method}({asked}) → {answer}")
+
+    def _job(self, statement: str, values: dict[str, Any]) -> Job:
+        return Job.from_row(self._db.execute(statement.encode(), values).fetchall()[0])
+
+    def _connect(self, autocommit: bool = True) -> "psycopg.Connection[DictRow]":
+        connection = psycopg.connect(
+            self.settings.database_conninfo(), autocommit=autocommit, row_factory=dict_row
+        )
+        connection.adapters.register_loader("jsonb", TextLoader)
+        return connection
+
+    def _describe_key(self, key: str) -> str:
+        kind = str(self.redis.type(key), "utf-8")
+        size = {"list": self.redis.llen, "zset": self.redis.zcard}.get(kind)
+        return f"{key} ({size(key)})" if size else key
+
+
+class Running:
+    """A piece that runs."""
+
+    def __init__(self, loop: LoopThread, future: "Future[Any]", name: str) -> None:
+        self._loop = loop
+        self._future = future
+        self._name = name
+
+    @property
+    def done(self) -> bool:
+        return self._future.done()
+
+    def result(self, within: float = WITHIN) -> Any:
+        """What it returned, or what it raised. Raises `Hang` at the deadline."""
+        return self._loop.wait(self._future, within, self._name)
+
+    def cancel(self) -> None:
+        """Cancel it, as `task.cancel()` does."""
+        self._future.cancel()
+
+
+class Lock:
+    """A change that is not committed yet."""
+
+    def __init__(self, world: World, connection: "psycopg.Connection[DictRow]") -> None:
+        self._world = world
+        self._connection = connection
+
+    def wait_for(self, running: "Running | Stream | None" = None) -> None:
+        """Wait until another connection is seen waiting for the row, or until the piece has ended without waiting."""
+        waiting = (
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        self._world.until(
+            lambda: self._world.sql(waiting) or (isinstance(running, Running) and running.done),
+            "the piece wanted the row",
+        )
+
+    def commit(self) -> None:
+        """Let the change happen."""
+        self._connection.commit()
+
+
+def parts_of(code: Code, chapter: Chapter, task: int, recorder: Recorder) -> Parts:
+    """The reference's pieces, with the chapter's own in place as far as `task`."""
+    parts = reference()
+    names = {"Worker.run": "worker", "Worker.stop": "worker"}
+    mine: dict[str, Any] = {}
+    for file, entry in chapter.entries(last=task):
+        field = names.get(entry, entry)
+        if hasattr(parts, field):
+            piece = code.get(file, entry)
+            mine[field] = piece if isinstance(piece, type) else recorder.wrap(piece)
+    return replace(parts, **mine)
+
+
+@contextmanager
+def opened(
+    code: Code, chapter: Chapter, task: int, settings: Settings, can_go_away: Sequence[str] = ()
+) -> Iterator[World]:
+    """A world whose server uses the chapter's pieces up to this task. Nothing starts before it is needed."""
+    recorder = Recorder()
+    parts = parts_of(code, chapter, task, recorder)
+    world = World(code, parts, recorder, LoopThread(code.files), settings, can_go_away)
+    try:
+        yield world
+    finally:
+        world.close()
