@@ -5,13 +5,16 @@ An implementation is one of
     reference    the modules of `scheduler`
     a folder     files of the same names as the chapter's; what it lacks comes from the reference
     a file       one .py file whose names replace the reference's
+
+or several of them in layers, the uppermost first, as `task_2.py+task_1.py+learner`: a name comes from the first layer
+that has it. A file reaches what lies below it with `earlier("name")`.
 """
 
 import ast
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -45,59 +48,68 @@ class Code:
 
     def __init__(self, chapter: Chapter, implementation: str = LEARNER) -> None:
         self._chapter = chapter
-        self._implementation = implementation
-        self._modules: dict[str, list[ModuleType]] = {}
+        layers = implementation.split("+")
+        self._layers = layers if layers[-1] in (LEARNER, REFERENCE) else [*layers, REFERENCE]
+        self._loaded: dict[tuple[int, str], ModuleType | None] = {}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        for file in self._chapter.modules:
-            for module in self._layers(file):
-                if hasattr(module, name):
-                    return getattr(module, name)
-        raise LoadError(f"{self._where()} has no `{name}`; the tests call it, so keep its name")
+        return self._find(name, list(self._chapter.modules))
 
     def get(self, file: str, entry: str) -> Any:
         """What `entry` (`push`, or `JobQueue.push`) is in `file`. Raises `LoadError` if it isn't there."""
-        name = entry.partition(".")[0]
-        for module in self._layers(file):
-            if hasattr(module, name):
-                return getattr(module, name)
-        raise LoadError(f"{self._where()}/{file} has no `{name}`; the tests call it, so keep its name")
+        return self._find(entry.partition(".")[0], [file])
 
     @property
     def files(self) -> set[str]:
         """The files that belong to this implementation, as absolute paths: frames in them are the learner's lines."""
-        return {
-            str(module.__file__)
-            for layers in self._modules.values()
-            for module in layers
-            if not str(module.__name__).startswith("scheduler.")
-        }
+        modules = [module for module in self._loaded.values() if module is not None]
+        return {str(module.__file__) for module in modules if not module.__name__.startswith("scheduler.")}
 
-    def _where(self) -> str:
-        if self._implementation == LEARNER:
-            return f"chapters/{self._chapter.name}"
-        return self._implementation
+    def _find(self, name: str, files: list[str], above: int = -1) -> Any:
+        """What the uppermost layer below `above` that has this name has."""
+        for position in range(above + 1, len(self._layers)):
+            for file in files:
+                module = self._load(position, file)
+                if hasattr(module, name):
+                    return getattr(module, name)
+        layer = self._layers[0]
+        where = f"chapters/{self._chapter.name}" if layer == LEARNER else layer
+        raise LoadError(f"{where} has no `{name}`; the tests call it, so keep its name")
 
-    def _layers(self, file: str) -> list[ModuleType]:
-        if file not in self._modules:
-            self._modules[file] = self._load(file)
-        return self._modules[file]
+    def _load(self, position: int, file: str) -> ModuleType | None:
+        layer = self._layers[position]
+        is_one_file = layer.endswith(".py")
+        key = (position, "" if is_one_file else file)
+        if key not in self._loaded:
+            token = _loading.set((self, position))
+            try:
+                self._loaded[key] = self._load_anew(layer, file)
+            finally:
+                _loading.reset(token)
+        return self._loaded[key]
 
-    def _load(self, file: str) -> list[ModuleType]:
-        if self._implementation == LEARNER:
+    def _load_anew(self, layer: str, file: str) -> ModuleType | None:
+        if layer == LEARNER:
             path = self._chapter.folder / file
             refuse_answers(path)
-            return [load_file(path, f"chapter_{self._chapter.name}")]
-        reference = importlib.import_module(self._chapter.modules[file])
-        if self._implementation == REFERENCE:
-            return [reference]
-        given = Path(self._implementation)
-        path = given / file if given.is_dir() else given
-        if not path.exists():
-            return [reference]
-        return [load_file(path, f"answer_{path.parent.name}_{path.stem}"), reference]
+            return load_file(path, f"chapter_{self._chapter.name}")
+        if layer == REFERENCE:
+            return importlib.import_module(self._chapter.modules[file])
+        path = Path(layer) if layer.endswith(".py") else Path(layer) / file
+        if not Path(layer).exists():
+            raise LoadError(f"--implementation {layer}: there is no such file or folder")
+        return load_file(path, f"answer_{path.parent.name}") if path.exists() else None
+
+
+_loading: ContextVar[tuple[Code, int]] = ContextVar("loading")
+
+
+def earlier(name: str) -> Any:
+    """For an answer in layers, while it is loaded: what the layers below have under this name."""
+    code, position = _loading.get()
+    return code._find(name, list(code._chapter.modules), above=position)
 
 
 def load_file(path: Path, prefix: str) -> ModuleType:
@@ -147,15 +159,6 @@ def _imported(node: ast.AST) -> list[str]:
             return [name]
         case _:
             return []
-
-
-def is_coroutine_function(function: Callable[..., Any]) -> bool:
-    """Whether calling it gives a coroutine; a class's instances are asked for their `__call__`."""
-    import inspect
-
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004
-    )
 
 
 def _short(path: Path) -> str:

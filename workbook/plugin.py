@@ -138,7 +138,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
             answer = yield
             if world := report.world_of(item):
                 world.check()
-        except Exception as error:
+        except (Exception, pytest.fail.Exception) as error:
             failure = error
     forgotten = [str(one.message) for one in caught if "was never awaited" in str(one.message)]
     if forgotten:

@@ -149,7 +149,7 @@ def _sentence(error: BaseException) -> str:
     constraint = getattr(getattr(error, "diag", None), "constraint_name", None)
     if constraint:
         return f"The database refused the row: {constraint.replace('_', ' ')}"
-    if isinstance(error, AssertionError | LoadError):
+    if isinstance(error, AssertionError | LoadError | pytest.fail.Exception):
         # pytest adds the values behind the sentence that a test gives; the sentence is enough.
         return text.split("\nassert ")[0].removeprefix("AssertionError: ")
     return f"{type(error).__name__}: {text}"

@@ -97,11 +97,24 @@ class Servers:
         )
 
 
+_open: list[Servers] = []
+
+
 @contextmanager
 def servers() -> Iterator[Servers]:
-    """The servers to test on: given, joined or started. What this starts, it stops."""
+    """The servers to test on: given, joined or started. What this starts, it stops.
+
+    A test run inside a test run (the proofs do that) shares the servers of the outer one.
+    """
+    if _open:
+        yield _open[0]
+        return
     with _services() as services, _template(services) as template:
-        yield Servers(services, template)
+        _open.append(Servers(services, template))
+        try:
+            yield _open[0]
+        finally:
+            _open.clear()
 
 
 @contextmanager

@@ -4,9 +4,11 @@ import json
 import logging
 import socket
 import threading
+from contextlib import suppress
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 from redis.exceptions import RedisError
 
 from scheduler.entry import Entry
@@ -73,7 +75,10 @@ def _what_is_wrong_with_bytes(got):
     wanted = json.loads(BYTES)
     return [
         (isinstance(got, str), "the right text, but as str; .encode() makes bytes of it"),
-        (fields == wanted and b" " in got, "the same JSON in other bytes: it has spaces"),
+        (
+            isinstance(got, bytes) and fields == wanted and b" " in got,
+            "the same JSON in other bytes: it has spaces",
+        ),
         (fields == wanted, "the same JSON in other bytes: the keys have another order"),
         (
             fields.get("task_id") != wanted["task_id"],
@@ -164,7 +169,7 @@ def test_task_4_fails_at_once_when_nobody_answers(code, redis_world):
 
 
 def test_task_4_leaves_nothing_open_when_redis_refuses(code, redis_world):
-    with _Refusing() as refusing:
+    with _Refusing(redis_world.settings) as refusing:
         settings = redis_world.settings.model_copy(update={"redis_port": refusing.port})
         with pytest.raises(RedisError):
             redis_world.run(code.connect, settings)
@@ -199,7 +204,12 @@ def _closed_port() -> int:
 
 
 class _Refusing:
-    """A server that is not ready: it answers every command with an error, and knows when it was hung up on."""
+    """A Redis that greets and then refuses every command. It knows when its client has hung up."""
+
+    GREETING = (b"HELLO", b"CLIENT", b"AUTH", b"SELECT")
+
+    def __init__(self, settings):
+        self._settings = settings
 
     def __enter__(self):
         self.all_closed = threading.Event()
@@ -212,11 +222,23 @@ class _Refusing:
         self._listener.close()
 
     def _serve(self):
-        connection, _ = self._listener.accept()
-        with connection:
-            while connection.recv(65_536):
-                connection.sendall(b"-LOADING Redis is loading the dataset in memory\r\n" * 4)
+        client, _ = self._listener.accept()
+        with (
+            client,
+            socket.create_connection((self._settings.redis_host, self._settings.redis_port)) as redis,
+        ):
+            threading.Thread(target=self._answer, args=[redis, client], daemon=True).start()
+            while asked := client.recv(65_536):
+                if any(word in asked.upper() for word in self.GREETING):
+                    redis.sendall(asked)
+                else:
+                    client.sendall(b"-ERR this server refuses\r\n")
         self.all_closed.set()
+
+    def _answer(self, redis, client):
+        with suppress(OSError):
+            while answer := redis.recv(65_536):
+                client.sendall(answer)
 
 
 # -- task 5
@@ -358,8 +380,6 @@ SECRET = "correct horse battery"
 
 
 def test_task_7_names_no_password_when_it_can_not_connect(code, redis_world, caplog):
-    from pydantic import SecretStr
-
     changes = {"redis_port": _closed_port(), "redis_password": SecretStr(SECRET)}
     settings = redis_world.settings.model_copy(update=changes)
     with caplog.at_level(logging.DEBUG), pytest.raises(RedisError) as caught:

@@ -1,0 +1,11 @@
+"""The keys are sorted."""
+
+import json
+
+TEST = "test_task_2_encodes_the_exact_bytes"
+SAYS = "the keys have another order"
+
+
+def encode_entry(job):
+    fields = {"task_id": str(job.task_id), "type": job.type, "priority": job.priority}
+    return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
