@@ -32,7 +32,7 @@ TAUGHT = (
     "scheduler.worker.leases",
     "scheduler.worker.worker",
     "scheduler.metrics",
-    "scheduler.interceptors",
+    "scheduler.metrics_interceptor",
     "scheduler.hub",
     "scheduler.parts",
 )

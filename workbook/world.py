@@ -66,6 +66,7 @@ class World:
         self._parts = parts
         self._open = AsyncExitStack()
         self._streams: list[Stream] = []
+        self._workers: list[WorkerUnderTest] = []
         self.redis: Any = Redis(
             host=settings.redis_host or "",
             port=settings.redis_port,
@@ -125,6 +126,12 @@ class World:
         stream = Stream(method, stub(request), self.notes, self._loop, self._recorder)
         self._streams.append(stream)
         return stream
+
+    def worker(self) -> "WorkerUnderTest":
+        """The code's `Worker`, running. The end of the test stops it, if the test has not."""
+        worker = WorkerUnderTest(self, self.code.Worker(self.app))
+        self._workers.append(worker)
+        return worker
 
     # -- the state of the system
 
@@ -198,6 +205,8 @@ class World:
     def close(self) -> None:
         for stream in self._streams:
             stream.leave()
+        for worker in self._workers:
+            worker.give_up()
         if self._channel is not None:
             self._channel.close()
         with suppress(Hang):  # the test itself has said what stands still
@@ -288,6 +297,33 @@ class Running:
         self._future.cancel()
 
 
+class WorkerUnderTest:
+    """A worker that runs in the world's loop."""
+
+    def __init__(self, world: World, worker: Any) -> None:
+        self.piece = worker
+        self._world = world
+        self.running = world.start(lambda app: worker.run())
+
+    def stop(self, within: float = 3 * WITHIN) -> None:
+        """Stop it, and wait until both `stop` and `run` have returned."""
+        self._world.run(lambda app: self.piece.stop(), within=within)
+        self.running.result(within)
+
+    def check(self) -> None:
+        """Raise what ended `run`, if something has."""
+        if self.running.done:
+            self.running.result()
+            raise AssertionError("Worker.run returned although nobody had called stop")
+
+    def give_up(self) -> None:
+        """End it whatever it does: for the end of a test."""
+        if not self.running.done:
+            with suppress(BaseException):
+                self.stop(within=2)
+        self.running.cancel()
+
+
 class Lock:
     """A change that is not committed yet."""
 
@@ -313,7 +349,11 @@ class Lock:
 def parts_of(code: Code, chapter: Chapter, task: int, recorder: Recorder) -> Parts:
     """The reference's pieces, with the chapter's own in place as far as `task`."""
     parts = reference()
-    names = {"Worker.run": "worker", "Worker.stop": "worker"}
+    names = {
+        "Worker.run": "worker",
+        "Worker.stop": "worker",
+        "MetricsInterceptor": "metrics_interceptor",
+    }
     mine: dict[str, Any] = {}
     for file, entry in chapter.entries(last=task):
         field = names.get(entry, entry)

@@ -14,11 +14,11 @@ from scheduler.database import Database
 from scheduler.errors import Errors
 from scheduler.hints import Hints
 from scheduler.hub import WatchHub
+from scheduler.no_metrics import NoMetrics
 from scheduler.worker.handlers import Handlers, handlers
 
 if TYPE_CHECKING:
     from scheduler.job_queue import JobQueue
-    from scheduler.metrics import Metrics
     from scheduler.parts import Parts
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class App:
     hints: Hints
     hub: WatchHub
     errors: Errors
-    metrics: "Metrics"
+    metrics: NoMetrics
     handlers: Handlers
     parts: "Parts"
     _coalescers: dict[Any, Coalescer[Any, Any]] = field(default_factory=dict, repr=False)

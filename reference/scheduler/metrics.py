@@ -17,13 +17,14 @@ from redis.exceptions import RedisError
 from scheduler.app import App
 from scheduler.database import Unavailable
 from scheduler.jobs import Job, Priority, Status
+from scheduler.no_metrics import NoMetrics
 from scheduler.worker.handlers import handlers
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 UNKNOWN = float("nan")
 
 
-class Metrics:
+class Metrics(NoMetrics):
     """What is counted. The methods are what pieces call; the fields are what Prometheus scrapes."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -64,54 +65,48 @@ class Metrics:
         )
 
     def submitted(self, job: Job) -> None:
-        """A job was created. A repeat of an earlier submit is not."""
         self.jobs_submitted.labels(job.priority, type_label(job.type)).inc()
 
     def started(self, job: Job) -> None:
-        """An attempt began."""
         if job.started_at is not None:
             self.job_wait.labels(job.priority).observe((job.started_at - job.queued_at).total_seconds())
 
     def finished(self, job: Job, status: Status, seconds: float | None) -> None:
-        """A job reached a terminal status; `seconds` is how long its handler ran, None if nobody knows."""
         self.jobs_completed.labels(type_label(job.type), status).inc()
         if seconds is not None:
             self.job_duration.labels(type_label(job.type)).observe(seconds)
 
     def retried(self, job: Job) -> None:
-        """An attempt failed, and another one will follow."""
         self.job_retries.labels(type_label(job.type)).inc()
 
     def inflight(self, number: int) -> None:
-        """So many jobs run in this worker now."""
         self.jobs_inflight.set(number)
 
     def leases_expired(self, number: int) -> None:
-        """The reaper ended so many attempts."""
         self.leases_expired_total.inc(number)
 
     def stale_write(self) -> None:
-        """A finish came too late."""
         self.stale_writes.inc()
 
     def entries_repushed(self, number: int) -> None:
-        """The reconciler pushed so many jobs whose entries were lost."""
         self.entries_repushed_total.inc(number)
 
     def push_failed(self, number: int = 1) -> None:
-        """Redis did not take so many jobs; the reconciler will push them."""
         self.push_failures.inc(number)
 
     def malformed_entry(self) -> None:
-        """An entry of a queue could not be read."""
         self.malformed_entries.inc()
 
     def watching(self, change: int) -> None:
-        """So many WatchJob streams more are open; less, if negative."""
         self.watch_streams.inc(change)
 
+    def depth(self, priority: Priority, entries: float) -> None:
+        self.queue_depth.labels(priority).set(entries)
+
+    def oldest_age(self, priority: Priority, seconds: float) -> None:
+        self.queue_oldest_age.labels(priority).set(seconds)
+
     def answered(self, method: str, code: str, seconds: float) -> None:
-        """An RPC ended."""
         self.grpc_requests.labels(method, code).inc()
         self.grpc_request_duration.labels(method).observe(seconds)
 
@@ -126,7 +121,7 @@ def build_metrics(registry: CollectorRegistry) -> Metrics:
     return Metrics(registry)
 
 
-DEPTHS_AND_AGES = """
+AGES = """
     SELECT p.priority, (
         SELECT extract(epoch FROM now() - queued_at)::float8 FROM tasks
         WHERE priority = p.priority AND pushed_at IS NOT NULL ORDER BY pushed_at LIMIT 1
@@ -152,17 +147,17 @@ async def _refresh_depths(app: App) -> None:
     except RedisError:
         depths = [UNKNOWN] * len(Priority)
     for priority, depth in zip(Priority, depths, strict=True):
-        app.metrics.queue_depth.labels(priority).set(depth)
+        app.metrics.depth(priority, depth)
 
 
 async def _refresh_ages(app: App) -> None:
     try:
-        rows = await app.db.fetch_all(DEPTHS_AND_AGES, [[str(priority) for priority in Priority]])
+        rows = await app.db.fetch_all(AGES, [[str(priority) for priority in Priority]])
         ages = {row["priority"]: row["age"] or 0.0 for row in rows}
     except Unavailable:
         ages = {}
     for priority in Priority:
-        app.metrics.queue_oldest_age.labels(priority).set(ages.get(priority, UNKNOWN))
+        app.metrics.oldest_age(priority, ages.get(priority, UNKNOWN))
 
 
 @dataclass(frozen=True)

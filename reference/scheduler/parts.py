@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from scheduler.app import App
     from scheduler.entry import Entry, Queueable
     from scheduler.job_queue import JobQueue
-    from scheduler.metrics import Metrics, MetricsServer
+    from scheduler.metrics import MetricsServer
+    from scheduler.no_metrics import NoMetrics
     from scheduler.worker.one_job import Outcome
 
 
@@ -70,15 +71,15 @@ class Parts:
     give_back: "Callable[[App, Sequence[Job]], Awaitable[list[Job]]]"
     reconcile: "Callable[[App], Awaitable[int]]"
     # 07 metrics
-    build_metrics: "Callable[[CollectorRegistry], Metrics]"
+    build_metrics: "Callable[[CollectorRegistry], NoMetrics]"
     serve_metrics: "Callable[..., MetricsServer]"
     refresh_depth: "Callable[[App], Awaitable[Any]]"
-    metrics_interceptor: "Callable[[Metrics], Any]"
+    metrics_interceptor: "Callable[[NoMetrics], Any]"
 
 
 def reference() -> Parts:
     """Every piece from the reference."""
-    from scheduler import interceptors, job_queue, metrics
+    from scheduler import job_queue, metrics, metrics_interceptor
     from scheduler.api import cancel_job, get_job, list_jobs, requeue_job, submit_job, submit_jobs, watch_job
     from scheduler.worker import leases, one_job, reconciler, retries, worker
 
@@ -114,5 +115,5 @@ def reference() -> Parts:
         build_metrics=metrics.build_metrics,
         serve_metrics=metrics.serve_metrics,
         refresh_depth=metrics.refresh_depth,
-        metrics_interceptor=interceptors.MetricsInterceptor,
+        metrics_interceptor=metrics_interceptor.MetricsInterceptor,
     )
