@@ -1,5 +1,50 @@
-.PHONY: proto
-PY ?= .venv/bin/python
+# `make run` starts the whole system and shows it at work. `make test` checks all of it.
+# Both set up a virtual environment first, the first time; nothing else on the machine is touched.
 
-proto:
-	$(PY) -m grpc_tools.protoc -I proto --python_out=reference --mypy_out=reference --grpc_python_out=reference --mypy_grpc_out=reference proto/scheduler/v1/scheduler.proto
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help run test check proto clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make run     start everything, submit some jobs and show them at work; Ctrl-C stops it"
+	@echo "make test    lint, type-check and test everything"
+	@echo "make check   lint and type-check only"
+	@echo "make proto   generate the protobuf and gRPC code anew"
+	@echo "make clean   remove the virtual environment, the data and the caches"
+
+run: $(VENV)/.installed
+	@$(BIN)/scheduler up --demo
+
+test: check
+	@echo "==> tests"
+	@$(BIN)/python -m pytest tests
+
+check: $(VENV)/.installed-dev
+	@echo "==> ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "==> mypy"
+	@$(BIN)/mypy
+
+proto: $(VENV)/.installed-dev
+	$(BIN)/python -m grpc_tools.protoc -I proto --python_out=reference --mypy_out=reference \
+	  --grpc_python_out=reference --mypy_grpc_out=reference proto/scheduler/v1/scheduler.proto
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed. If you have one under another name: make PYTHON=python3.12 run"; exit 1; }
+	@echo "==> setting up $(VENV); this takes a minute the first time"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "==> installing the tools for tests"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache

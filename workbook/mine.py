@@ -1,0 +1,96 @@
+"""A scheduler made of the learner's own pieces: which of them are finished, and the `Parts` that they make."""
+
+import ast
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from scheduler.parts import Parts, reference
+
+from workbook.book import CHAPTERS, ROOT, Chapter, Task, chapters
+from workbook.loader import LEARNER, Code
+
+MADE_BY = {"JobQueue": "connect", "Worker": "worker", "Metrics": "build_metrics"}
+"""A class is not a piece of its own: this is the piece that gives it to the server."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A field of `Parts` that a chapter teaches."""
+
+    chapter: Chapter
+    field: str
+    file: str
+    name: str
+    tasks: tuple[Task, ...]
+    """The tasks that it must pass to count as finished: its core ones, or all if none is core."""
+
+
+def pieces() -> list[Piece]:
+    """Every piece that the chapters teach, in their order."""
+    return [piece for chapter in chapters() for piece in _pieces_of(chapter)]
+
+
+def _pieces_of(chapter: Chapter) -> Iterable[Piece]:
+    fields = Parts.__dataclass_fields__
+    tasks: dict[str, list[Task]] = {}
+    where: dict[str, tuple[str, str]] = {}
+    for task in chapter.tasks:
+        for entry in task.entry:
+            name = entry.partition(".")[0]
+            field = MADE_BY.get(name, "metrics_interceptor" if name == "MetricsInterceptor" else name)
+            if field in fields:
+                tasks.setdefault(field, []).append(task)
+                piece_name = name if name in ("Worker", "MetricsInterceptor") else field
+                where.setdefault(field, (task.file, piece_name))
+    for field, belonging in tasks.items():
+        core = tuple(task for task in belonging if not task.stretch)
+        yield Piece(chapter, field, *where[field], tasks=core or tuple(belonging))
+
+
+def finished() -> list[Piece]:
+    """The pieces whose tests are green now. Runs the chapters' tests, in a process of their own."""
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "results.json"
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            str(CHAPTERS),
+            "--stretch",
+            "-q",
+            "--results",
+            str(results),
+        ]
+        subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+        tests = json.loads(results.read_text("utf-8")) if results.exists() else []
+    red = {(test["chapter"], test["task"]) for test in tests if not test["passed"]}
+    green = {(test["chapter"], test["task"]) for test in tests} - red
+    return [piece for piece in pieces() if all((task.chapter, task.number) in green for task in piece.tasks)]
+
+
+def written() -> list[Piece]:
+    """The pieces that are more than a stub, tested or not."""
+    return [piece for piece in pieces() if not _is_stub(piece)]
+
+
+def parts(mine: Iterable[Piece]) -> Parts:
+    """The reference's pieces, with these of the learner's in their places."""
+    codes: dict[str, Code] = {}
+    own: dict[str, Any] = {}
+    for piece in mine:
+        code = codes.setdefault(piece.chapter.name, Code(piece.chapter, LEARNER))
+        own[piece.field] = code.get(piece.file, piece.name)
+    return replace(reference(), **own)
+
+
+def _is_stub(piece: Piece) -> bool:
+    tree = ast.parse((piece.chapter.folder / piece.file).read_text("utf-8"))
+    named = [node for node in ast.walk(tree) if getattr(node, "name", None) == piece.name]
+    raises = [node for top in named for node in ast.walk(top) if isinstance(node, ast.Raise)]
+    return any("NotImplementedError" in ast.unparse(node) for node in raises)
