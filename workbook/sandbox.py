@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,7 +20,7 @@ from redis import Redis
 from scheduler import embedded
 from scheduler.config import Settings
 from scheduler.database import statements
-from scheduler.embedded import Services
+from scheduler.embedded import EmbeddedError, Services
 
 FAST: dict[str, Any] = {
     "grpc_port": 0,
@@ -35,6 +36,7 @@ FAST: dict[str, Any] = {
 """Settings under which no test waits a second for anything."""
 
 CLAIM_SECONDS = 600
+MOST_RUNS = 16
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,23 @@ def _services() -> Iterator[Services]:
     if running := embedded.find(folder):
         yield running
         return
-    with embedded.running(folder / "tests", durable=False) as services:
+    with _own_servers(folder) as services:
         yield services
+
+
+@contextmanager
+def _own_servers(folder: Path) -> Iterator[Services]:
+    """Embedded servers that this process starts. Joining those of another test run would lose them when it ends."""
+    for number in range(MOST_RUNS):
+        started = embedded.start(folder / f"tests-{number}", durable=False)
+        if started.owned:
+            with started:
+                yield started.services
+            return
+        started.close()
+    raise EmbeddedError(
+        f"{MOST_RUNS} test runs are under way in {folder} already: wait until one of them has ended."
+    )
 
 
 @contextmanager
