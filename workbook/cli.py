@@ -9,6 +9,7 @@ from scheduler.cli.show import dim, say
 if TYPE_CHECKING:
     from scheduler.config import Settings
     from scheduler.parts import Parts
+
     from workbook.mine import Piece
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)

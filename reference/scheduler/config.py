@@ -78,10 +78,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _a_lease_outlives_three_heartbeats(self) -> Self:
         # Two heartbeats may be lost on the way and the job must still be ours.
-        if self.lease_seconds < 3 * self.heartbeat_seconds:
+        shortest = round(3 * self.heartbeat_seconds, 6)  # 3 * 0.1 is a little more than 0.3
+        if self.lease_seconds < shortest:
             raise ValueError(
                 f"LEASE_SECONDS must be at least three times HEARTBEAT_SECONDS "
-                f"({3 * self.heartbeat_seconds:g}), not {self.lease_seconds:g}"
+                f"({shortest:g}), not {self.lease_seconds:g}"
             )
         return self
 

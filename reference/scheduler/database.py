@@ -7,6 +7,8 @@ accident. Where several statements belong together, `Database.transaction` says 
 import asyncio
 import logging
 import random
+import select
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from typing import Any, Self, TypeVar
@@ -30,6 +32,13 @@ CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetecte
 
 Unavailable = psycopg.OperationalError
 """Raised when the database is out of reach, or went away in mid-statement: then nobody knows whether it committed."""
+
+ALREADY_THERE = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.DuplicateObject,
+)
+"""SQLSTATE 23505, 42P07 and 42710: what two processes that create the same table at once may get."""
 
 RERUNS = 10
 
@@ -119,20 +128,30 @@ class Database:
             try:
                 await self.fetch_all(statement)
                 return
-            except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateObject):
-                # Another process is creating the same table: IF NOT EXISTS looks before it locks (SQLSTATE 23505).
+            except ALREADY_THERE:
+                # Another process is creating the same thing: IF NOT EXISTS looks before it locks.
                 await asyncio.sleep(random.uniform(0.01, 0.1))
         await self.fetch_all(statement)
 
     async def _rerun_conflicts(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         for turn in range(RERUNS):
             try:
-                async with self._pool.connection() as connection:
-                    return await work(connection)
+                return await self._once(work)
             except CONFLICTS:
                 await asyncio.sleep(random.uniform(0, 0.002 * 2**turn))
-        async with self._pool.connection() as connection:
-            return await work(connection)
+        return await self._once(work)
+
+    async def _once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task is not None else 0
+        try:
+            async with self._pool.connection() as connection:
+                return await work(connection)
+        finally:
+            # psycopg waits with asyncio.wait_for, and before Python 3.12 that swallows a cancellation which comes
+            # in the same turn of the loop as the reply. Its caller waits for the task to end.
+            if task is not None and task.cancelling() > cancelled:
+                raise asyncio.CancelledError
 
 
 CONNECTION: dict[str, Any] = {
@@ -156,9 +175,18 @@ async def _configure(connection: Connection) -> None:
 
 
 async def _refuse_closed(connection: Connection) -> None:
-    # A server that restarts closes its connections, and the pool would hand out a dead one. The goodbye is waiting in
-    # the socket: reading what is there costs no round trip, and raises if it was the end.
-    connection.pgconn.consume_input()
+    # A server that restarts closes its connections, and the pool would hand out a dead one. Nobody speaks on a
+    # connection that idles, so to look costs no round trip; if there is anything to read, it may be the goodbye.
+    if _is_readable(connection.pgconn.socket):
+        await connection.execute(b"")
+
+
+def _is_readable(fileno: int) -> bool:
+    if sys.platform == "win32":
+        return bool(select.select([fileno], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(fileno, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def statements() -> list[str]:

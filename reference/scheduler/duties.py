@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from scheduler.app import App
 from scheduler.database import Unavailable
+from scheduler.redis_clients import heed_cancellation
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,22 @@ async def every(seconds: float, app: App, duty: Duty) -> None:
             working = False
         except Exception:
             log.exception("%s failed; it goes on", _name(duty))
+        heed_cancellation()  # or else stopping would sometimes wait for ever
         if done < FULL_BATCH:
             await asyncio.sleep(seconds * random.uniform(0.8, 1.2))
+
+
+async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, again and again until they have ended.
+
+    Once is not enough: psycopg and redis-py wait with asyncio.wait_for, and before Python 3.12 that swallows a
+    cancellation which comes in the same turn of the loop as the reply.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)
 
 
 def _name(duty: Duty) -> str:

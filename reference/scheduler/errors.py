@@ -24,12 +24,16 @@ class Violation(NamedTuple):
     why: str
 
 
+MOST_VIOLATIONS = 10
+"""A status travels in a header, and gRPC clients throw away headers above 8 KiB."""
+
+
 class InvalidRequest(Exception):
-    """The request is malformed: INVALID_ARGUMENT, with a google.rpc.BadRequest that names each field."""
+    """The request is malformed: INVALID_ARGUMENT, with a google.rpc.BadRequest that names each field, ten at most."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
-        super().__init__("; ".join(f"{field} {why}" for field, why in violations))
-        self.violations = violations
+        self.violations = violations[:MOST_VIOLATIONS]
+        super().__init__("; ".join(f"{field} {why}" for field, why in self.violations))
 
 
 class JobNotFound(Exception):

@@ -22,6 +22,7 @@ from scheduler.database import Database, Row, Unavailable
 from scheduler.errors import Draining, JobNotFound
 from scheduler.hints import channel
 from scheduler.jobs import Job
+from scheduler.redis_clients import heed_cancellation
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ class WatchHub:
         try:
             if len(watches) == 1:
                 await self._subscribe(task_id)
+                heed_cancellation()
             yield watch
         finally:
             watches.discard(watch)
@@ -141,6 +143,7 @@ class WatchHub:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(ALIVE, *map(channel, self._watches))
                     self._pubsub = pubsub
+                    heed_cancellation()
                     async for message in pubsub.listen():
                         self._take_hint(message["channel"])
             except (RedisError, OSError):
@@ -165,7 +168,10 @@ class WatchHub:
             if loop.time() >= next_poll:
                 task_ids = list(self._watches)
                 next_poll = loop.time() + self._poll_seconds
-            await self._deliver_newer(list(task_ids))
+            try:
+                await self._deliver_newer(list(task_ids))
+            except Exception:
+                log.exception("looking for changes failed; it goes on")
 
     async def _deliver_newer(self, task_ids: list[UUID]) -> None:
         for start in range(0, len(task_ids), SLICE):

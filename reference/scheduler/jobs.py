@@ -134,6 +134,8 @@ DATABASE_REFUSES = (
     "must be JSON that the database can hold: no number beyond numeric's range, not nested too deeply"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_HALF = re.compile(r"[\ud800-\udfff]")
+HALF = "must not contain half of a surrogate pair"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
@@ -241,7 +243,7 @@ def _text_violation(text: str, longest: int) -> str | None:
         return f"must be at most {longest} characters, not {len(text)}"
     if _CONTROL.search(text):
         return "must not contain control characters"
-    return None
+    return HALF if _HALF.search(text) else None
 
 
 def _attempts_violation(number: int) -> str | None:
@@ -253,6 +255,8 @@ def _attempts_violation(number: int) -> str | None:
 
 
 def _payload_violation(text: str) -> str | None:
+    if _HALF.search(text):
+        return HALF
     if len(text.encode()) > MAX_PAYLOAD:
         return f"must be at most {MAX_PAYLOAD} bytes (1 MiB)"
     try:
@@ -280,10 +284,10 @@ def _escape_violation(text: str) -> str | None:
     for match in _ESCAPE.finditer(text):
         code = int(match[1], 16) if match[1] else -1
         if high_ends_at is not None and not (match.start() == high_ends_at and 0xDC00 <= code <= 0xDFFF):
-            return "must not contain half of a surrogate pair"
+            return HALF
         if code == 0:
             return "must not contain \\u0000: the database's text has no NUL"
         if high_ends_at is None and 0xDC00 <= code <= 0xDFFF:
-            return "must not contain half of a surrogate pair"
+            return HALF
         high_ends_at = match.end() if 0xD800 <= code <= 0xDBFF else None
-    return "must not contain half of a surrogate pair" if high_ends_at is not None else None
+    return HALF if high_ends_at is not None else None

@@ -38,10 +38,12 @@ class MetricsInterceptor(Interceptor):
         return counted
 
     def around_stream(self, method: str, call: Stream) -> Stream:
+        watches = int(method == "WatchJob")  # the health service has a stream as well
+
         async def counted(request: Any, context: Context) -> AsyncIterator[Any]:
             began = monotonic()
             code = "OK"
-            self._metrics.watching(+1)
+            self._metrics.watching(+watches)
             try:
                 async with aclosing(call(request, context)) as messages:  # type: ignore[type-var]
                     async for message in messages:
@@ -50,7 +52,7 @@ class MetricsInterceptor(Interceptor):
                 code = _code_of(error, context)
                 raise
             finally:
-                self._metrics.watching(-1)
+                self._metrics.watching(-watches)
                 self._metrics.answered(method, code, monotonic() - began)
 
         return counted
@@ -59,8 +61,8 @@ class MetricsInterceptor(Interceptor):
 def _code_of(error: BaseException, context: Context) -> str:
     match error:
         case aio.AbortError():
-            number = cast(int, context.code())  # whatever its annotation says, grpc.aio gives the number
-            return CODES.get(number, "UNKNOWN")
+            code = cast("grpc.StatusCode | int", context.code())  # some versions of grpc.aio give the number
+            return code.name if isinstance(code, grpc.StatusCode) else CODES.get(code, "UNKNOWN")
         case asyncio.CancelledError() | GeneratorExit():
             return "CANCELLED"
         case _:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from scheduler.app import App
 from scheduler.config import ConfigError
+from scheduler.duties import cancel_and_wait
 
 CHECK_SECONDS = 1.0
 
@@ -66,5 +67,4 @@ async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await cancel_and_wait([task])

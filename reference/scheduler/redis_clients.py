@@ -1,5 +1,6 @@
 """How this scheduler talks to Redis: quickly or not at all, but for one command that waits. Given to the learner."""
 
+import asyncio
 from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
@@ -31,3 +32,14 @@ def patient(redis: "Redis") -> "Redis":
     pool = redis.connection_pool
     options = {**pool.connection_kwargs, "socket_timeout": BLOCK_SECONDS + 2}
     return Redis.from_pool(ConnectionPool(connection_class=pool.connection_class, **options))
+
+
+def heed_cancellation() -> None:
+    """Raise the cancellation of this task that a command to Redis swallowed, if one did.
+
+    redis-py sends with asyncio.wait_for, and before Python 3.12 that swallows a cancellation which comes in the same
+    turn of the loop as the end of the sending. Call this where a task that somebody waits for would go on.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

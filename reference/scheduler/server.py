@@ -80,6 +80,7 @@ async def running_api(
         with serving_metrics(app, registry, METRICS_PORT, readiness) as metrics_port:
             server, health_service = _make_server(app, share_port)
             port = _listen(server, settings)
+            await _set_health(health_service, readiness.ready)
             await server.start()
             async with (
                 background(readiness.watch(partial(_set_health, health_service))),

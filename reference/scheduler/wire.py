@@ -28,11 +28,8 @@ def read_jobs(request: pb.SubmitJobsRequest) -> list[NewJob]:
         raise InvalidRequest([Violation("jobs", f"must be at most {MAX_JOBS}, not {len(request.jobs)}")])
     read = [_read(message, f"jobs[{position}]") for position, message in enumerate(request.jobs)]
     if violations := [violation for _, found in read for violation in found]:
-        raise InvalidRequest(violations[:MAX_VIOLATIONS])
+        raise InvalidRequest(violations)
     return [new for new, _ in read]
-
-
-MAX_VIOLATIONS = 20  # a status travels in a header, and headers are small
 
 
 def _read(message: pb.Job, prefix: str) -> tuple[NewJob, list[Violation]]:

@@ -257,6 +257,8 @@ Global___JobEvent: _TypeAlias = JobEvent  # noqa: Y015
 
 @_typing.final
 class SubmitJobRequest(_message.Message):
+    """The job to accept."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_FIELD_NUMBER: _builtins.int
@@ -341,6 +343,8 @@ Global___SubmitJobsResponse: _TypeAlias = SubmitJobsResponse  # noqa: Y015
 
 @_typing.final
 class GetJobRequest(_message.Message):
+    """The job to look up."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_ID_FIELD_NUMBER: _builtins.int
@@ -365,6 +369,7 @@ class WatchJobRequest(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     AFTER_VERSION_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
+    """the job to watch"""
     after_version: _builtins.int
     """send only states newer than this; 0 sends the present one at once"""
     def __init__(
@@ -383,6 +388,8 @@ Global___WatchJobRequest: _TypeAlias = WatchJobRequest  # noqa: Y015
 
 @_typing.final
 class CancelJobRequest(_message.Message):
+    """The job to cancel."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_ID_FIELD_NUMBER: _builtins.int
@@ -422,6 +429,8 @@ Global___CancelJobResponse: _TypeAlias = CancelJobResponse  # noqa: Y015
 
 @_typing.final
 class RequeueJobRequest(_message.Message):
+    """The job to run again."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_ID_FIELD_NUMBER: _builtins.int
@@ -504,7 +513,9 @@ class ListJobsResponse(_message.Message):
     next_page_token: _builtins.str
     """empty: this was the last page"""
     @_builtins.property
-    def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobStatus]: ...
+    def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobStatus]:
+        """newest first"""
+
     def __init__(
         self,
         *,

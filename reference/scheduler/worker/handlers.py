@@ -87,20 +87,32 @@ class Handlers:
 
     async def _run_in_thread(self, handler: Handler, app: "App", job: Job) -> None:
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(app.settings.worker_pool_size, "handler")
+            # Threads are made when they are needed, and the worker's slots are what limits them.
+            self._threads = ThreadPoolExecutor(MOST_THREADS, "handler")
         stop = threading.Event()
         context = contextvars.copy_context()
         context.run(_asked_to_stop.set, stop)
-        work: Future[Any] = self._threads.submit(context.run, handler, app, job)
+        work: Future[Any] = self._threads.submit(context.run, _call, handler, app, job)
         try:
-            await asyncio.wrap_future(work)
+            result = await asyncio.wrap_future(work)
         except asyncio.CancelledError:
             stop.set()
             if not work.done():
                 self._abandoned[work] = job
                 work.add_done_callback(lambda done: self._abandoned.pop(done, None))
             raise
+        if inspect.isawaitable(result):
+            await result  # an async handler inside a plain function: some decorators make that
 
+
+def _call(handler: Handler, app: "App", job: Job) -> Any:
+    try:
+        return handler(app, job)
+    except StopIteration as error:  # asyncio's futures can't hold one: whoever waited would wait for ever
+        raise RuntimeError("the handler raised StopIteration") from error
+
+
+MOST_THREADS = 10_000
 
 handlers = handler = Handlers()
 """The registry of this process."""
@@ -180,6 +192,7 @@ async def http_call(app: "App", job: Job) -> None:
 
 HTTP_SECONDS = 10
 HTTP_BYTES = 1024 * 1024
+LARGEST_PORT = 65_535
 
 
 def _checked_url(text: Any) -> httpx.URL:
@@ -189,7 +202,7 @@ def _checked_url(text: Any) -> httpx.URL:
         raise PermanentError(
             'url must be an http or https address, such as "https://example.com/hook"'
         ) from None
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > LARGEST_PORT:
         raise PermanentError('url must be an http or https address, such as "https://example.com/hook"')
     return url
 
@@ -209,9 +222,19 @@ async def _checked_address(url: httpx.URL, allow_private: bool) -> str:
 
 def _is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address) and (inner := ip.ipv4_mapped or ip.sixtofour):
-        ip = inner
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.is_site_local:
+            return False
+        ip = ip.ipv4_mapped or ip.sixtofour or _last_four_bytes(ip) or ip
     return ip.is_global and not ip.is_multicast
+
+
+CARRIERS = [ipaddress.IPv6Network(network) for network in ("::/96", "64:ff9b::/96")]
+"""IPv6 addresses that end in an IPv4 address, and lead there: IPv4-compatible ones, and those of a NAT64 gateway."""
+
+
+def _last_four_bytes(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    return ipaddress.IPv4Address(ip.packed[-4:]) if any(ip in network for network in CARRIERS) else None
 
 
 async def _read_limited(response: httpx.Response) -> None:

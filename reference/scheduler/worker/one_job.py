@@ -68,9 +68,10 @@ async def claim(app: App, entries: Sequence[Entry]) -> list[Job]:
         rows = await app.db.fetch_all(CLAIM, [worker, app.settings.lease_seconds, task_ids])
     except Unavailable:
         await wait_for_database(app, app.settings.lease_seconds)
-        # The claim may have committed before its reply was lost. Then the rows bear this claim's own stamp.
+        # The first try may have committed before its reply was lost, or may still be at it: the second waits for it
+        # at the rows. Whichever of them took a job, its row bears this claim's own stamp.
+        await app.db.fetch_all(CLAIM, [worker, app.settings.lease_seconds, task_ids])
         rows = await app.db.fetch_all(CLAIMED, [task_ids, worker])
-        rows += await app.db.fetch_all(CLAIM, [worker, app.settings.lease_seconds, task_ids])
     return [Job.from_row(row) for row in rows]
 
 

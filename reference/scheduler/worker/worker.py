@@ -8,6 +8,7 @@ run ── take ── claim ── a task for each job: handler, decide, finish
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from time import monotonic
@@ -16,8 +17,11 @@ from redis.exceptions import RedisError
 
 from scheduler.app import App
 from scheduler.database import Unavailable
+from scheduler.duties import cancel_and_wait
+from scheduler.entry import Entry
 from scheduler.jobs import Job, Status
 from scheduler.worker.one_job import Outcome, wait_for_database
+from scheduler.worker.retries import push_or_leave
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +50,10 @@ class Running:
 
     def cancel(self, stage: Stage) -> None:
         """Cancel the handler, and say why. A finish that is under way is left alone: the fence guards it."""
-        if self.stage is Stage.HANDLER and self.task is not None:
+        if self.stage is Stage.HANDLER:
             self.stage = stage
-            self.task.cancel()
+            if self.task is not None:
+                self.task.cancel()
 
 
 class Worker:
@@ -63,14 +68,13 @@ class Worker:
 
     async def run(self) -> None:
         """Take and run jobs until `stop` is called and what runs has ended. Faults of the services are outlived."""
-        heart = asyncio.create_task(self._beat())
+        beside = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch_deadlines())]
         try:
             while not self._stopping.is_set():
                 await self._turn()
             await self._drain()
         finally:
-            heart.cancel()
-            await asyncio.gather(heart, return_exceptions=True)
+            await cancel_and_wait(beside)
             self._ended.set()
 
     async def stop(self) -> None:
@@ -84,7 +88,9 @@ class Worker:
         free = self._free_slots()
         if free <= 0:
             self._slot_freed.clear()
-            await self._slot_freed.wait()
+            with suppress(TimeoutError):  # a thread that overran its time ends without a word: look again
+                async with asyncio.timeout(PAUSE_SECONDS):
+                    await self._slot_freed.wait()
             return
         try:
             await self._start_some(min(free, LARGEST_BATCH))
@@ -103,17 +109,34 @@ class Worker:
         entries = await self._app.parts.take(self._app, limit)
         if not entries:
             return
-        # Before the claim is sent: the lease that the database grants ends later than this.
-        deadline = monotonic() + self._app.settings.lease_seconds
+        # Before the claim is sent: the lease that the database grants ends later than one from here.
+        sent = monotonic()
         jobs = await self._app.parts.claim(self._app, entries)
         self._app.hints.leased(jobs)
         self._app.hints.changed(job.task_id for job in jobs)
-        for job in jobs:
-            self._app.metrics.started(job)
-            running = Running(job, deadline)
-            self._running.add(running)
-            running.task = asyncio.create_task(self._work(running))
+        self._forget_earlier_attempts(jobs)
+        claimed = [Running(job, sent + self._app.settings.lease_seconds) for job in jobs]
+        if monotonic() > sent + self._app.settings.heartbeat_seconds:
+            # The database was slow or away in mid-claim. The leases may be nearly over, or lost already.
+            await self._extend_leases(claimed)
+        for running in claimed:
+            if running.stage is Stage.HANDLER and running.deadline > monotonic():
+                self._start(running)
+
+    def _start(self, running: Running) -> None:
+        self._app.metrics.started(running.job)
+        self._running.add(running)
+        running.task = asyncio.create_task(self._work(running))
+        # Not in a `finally` of the task: one that is cancelled before its first step never gets there.
+        running.task.add_done_callback(lambda _: self._release(running))
         self._app.metrics.inflight(len(self._running))
+
+    def _forget_earlier_attempts(self, jobs: Iterable[Job]) -> None:
+        """A job that is claimed again while it runs here was reaped: this process must have slept for a while."""
+        again = {job.task_id for job in jobs}
+        for running in self._running:
+            if running.job.task_id in again:
+                running.cancel(Stage.LOST)
 
     async def _pause(self) -> None:
         """Wait before taking again: an entry that is taken while the database is away would be lost for a while."""
@@ -121,9 +144,7 @@ class Worker:
         waiting = asyncio.create_task(wait_for_database(self._app, with_a_minute))
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (waiting, stopping):
-            task.cancel()
-        await asyncio.gather(waiting, stopping, return_exceptions=True)
+        await cancel_and_wait([waiting, stopping])
         if not self._stopping.is_set():
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -140,11 +161,10 @@ class Worker:
                 raise
         except Exception:
             log.exception("a job could not be finished; its lease will run out", extra=_about(running.job))
-        finally:
-            if running.stage is not Stage.STOPPED:
-                self._release(running)
 
     def _release(self, running: Running) -> None:
+        if running.stage is Stage.STOPPED:
+            return  # it is held until it is given back
         self._running.discard(running)
         self._slot_freed.set()
         self._app.hints.released([running.job.task_id])
@@ -194,16 +214,14 @@ class Worker:
 
     async def _beat(self) -> None:
         """Extend all leases every few seconds. A task of its own, so that no handler can hold it up by waiting."""
-        pause = self._app.settings.heartbeat_seconds
         while True:
-            # When heartbeats fail, the next thing to do may be to stop a handler whose lease ends before the next one.
-            soonest = min((running.deadline for running in self._running), default=monotonic() + pause)
-            await asyncio.sleep(max(0.01, min(pause, soonest - monotonic())))
+            await asyncio.sleep(self._app.settings.heartbeat_seconds)
             try:
-                await self._extend_leases(list(self._running))
+                await self._extend_leases(
+                    [running for running in self._running if running.stage is not Stage.LOST]
+                )
             except Exception:
                 log.exception("a heartbeat failed; the next one follows")
-            self._cancel_overdue()
 
     async def _extend_leases(self, held: list[Running]) -> None:
         if not held:
@@ -221,12 +239,20 @@ class Worker:
             else:
                 running.cancel(Stage.LOST)
 
-    def _cancel_overdue(self) -> None:
-        """Stop the handlers whose lease has run out: somebody else may be running their jobs by now."""
-        now = monotonic()
-        for running in self._running:
-            if running.deadline <= now:
-                running.cancel(Stage.LOST)
+    async def _watch_deadlines(self) -> None:
+        """Stop the handlers whose lease has run out: somebody else may be running their jobs by now.
+
+        A task of its own, for a heartbeat may hang: giving up a statement takes psycopg seconds when nobody answers.
+        """
+        while True:
+            now = monotonic()
+            soonest = now + self._app.settings.heartbeat_seconds
+            for running in self._running:
+                if running.deadline <= now:
+                    running.cancel(Stage.LOST)
+                elif running.stage is Stage.HANDLER:
+                    soonest = min(soonest, running.deadline)
+            await asyncio.sleep(max(0.01, soonest - now))
 
     async def _drain(self) -> None:
         """Wait for what runs, up to the grace; then cancel the handlers, and give their jobs back."""
@@ -237,8 +263,11 @@ class Worker:
         stopped = [
             running.job
             for running in self._running
-            # A thread that runs on may still do its work. Its job stays leased, and the reaper ends it.
-            if running.stage is Stage.STOPPED and not self._app.handlers.abandoned(running.job)
+            # What runs on, a thread or a handler that holds on, may still do its work. Its job stays leased, and the
+            # reaper ends it.
+            if running.stage is Stage.STOPPED
+            and (running.task is None or running.task.done())
+            and not self._app.handlers.abandoned(running.job)
         ]
         if stopped:
             await self._give_back(stopped)
@@ -251,10 +280,13 @@ class Worker:
     async def _give_back(self, jobs: list[Job]) -> None:
         try:
             returned = await self._app.parts.give_back(self._app, jobs)
-            log.info("gave back %d jobs", len(returned))
-            await self._app.queue.push_many(returned)
-        except (Unavailable, RedisError) as error:
-            log.warning("not everything was given back, the leases will run out: %s", type(error).__name__)
+        except Unavailable as error:
+            log.warning(
+                "%d jobs not given back, their leases will run out: %s", len(jobs), type(error).__name__
+            )
+            return
+        log.info("gave back %d jobs", len(returned))
+        await push_or_leave(self._app, [Entry(job.task_id, job.type, job.priority) for job in returned])
 
 
 def _about(job: Job) -> dict[str, object]:

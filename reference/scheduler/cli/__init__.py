@@ -1,0 +1,35 @@
+"""The `scheduler` command. Each file is about one command, or one thing that several of them need.
+
+    up.py                             everything in one process
+    demo.py board.py next_steps.py    the jobs that show it at work, how they are shown, and what to try then
+    serve.py processes.py             the API and the worker as they run in production
+    running.py services.py            what all of these need: an event loop that stops, and addresses
+    jobs.py watch.py listing.py       submit, get, cancel, requeue; watch; list
+    client.py job_view.py             what these need: a connection, and how a job looks
+    call.py describe.py               any method of any gRPC server, by reflection
+    redis.py resp.py                  one Redis command
+    sql.py psql.py                    SQL
+    prune.py                          deletes finished jobs
+    show.py failures.py               output and errors, the same everywhere
+
+Exit codes: 0 done; 1 the server said no, or is away; 2 wrong usage or settings; 130 Ctrl-C. Heavy modules are imported
+where they are used, so that `scheduler get` answers at once.
+"""
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line, and end the process with its exit code."""
+    # gRPC's core writes complaints of its own to standard error, before ours, which say more.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from scheduler.cli.app import app
+    from scheduler.cli.failures import Failure
+    from scheduler.cli.show import complain
+
+    try:
+        app()
+    except Failure as failure:
+        complain(str(failure))
+        sys.exit(failure.code)

@@ -1,0 +1,76 @@
+"""Failures that are to be expected: each is one sentence on standard error and an exit code, never a stack trace."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+REFUSED = 1
+MISUSED = 2
+
+
+class Failure(Exception):
+    """Ends the command. The message is the sentence that the user reads."""
+
+    code = REFUSED
+
+
+class Refused(Failure):
+    """The server said no, or is away: exit code 1."""
+
+
+class Misused(Failure):
+    """The command line or a setting is wrong: exit code 2."""
+
+    code = MISUSED
+
+
+@contextmanager
+def expected() -> Iterator[None]:
+    """Turn what settings and services raise into a `Failure`. For commands that reach the services themselves."""
+    import psycopg
+    from redis.exceptions import RedisError
+
+    from scheduler.config import ConfigError
+    from scheduler.embedded import EmbeddedError
+
+    try:
+        yield
+    except ConfigError as error:
+        raise Misused(str(error)) from None
+    except EmbeddedError as error:
+        raise Refused(str(error)) from None
+    except RedisError as error:
+        raise Refused(_redis_sentence(error)) from None
+    except psycopg.OperationalError as error:
+        raise Refused(_database_sentence(error)) from None
+    except psycopg.Error as error:  # an address that is none, or an account without the rights
+        raise Refused(f"the database can't be used ({first_line(error)}): see DATABASE_URL") from None
+
+
+def _redis_sentence(error: Exception) -> str:
+    from scheduler.config import Settings
+
+    settings = Settings.from_environment()
+    place = f"{settings.redis_host}:{settings.redis_port} " if settings.redis_host else ""
+    return f"Redis {place}can't be used ({first_line(error)}): see REDIS_HOST, REDIS_PORT and REDIS_PASSWORD"
+
+
+def _database_sentence(error: Exception) -> str:
+    """Say why the database can't be reached. The pool only knows that it waited in vain, so ask once more, alone."""
+    import psycopg
+
+    from scheduler.config import ConfigError, Settings
+
+    reason = first_line(error)
+    try:
+        psycopg.connect(Settings.from_environment().database_conninfo(), connect_timeout=3).close()
+    except psycopg.Error as direct:
+        reason = first_line(direct)
+    except ConfigError:
+        pass
+    return f"the database can't be reached ({reason}): see DATABASE_URL"
+
+
+def first_line(error: Exception) -> str:
+    """The gist of an error that libpq or redis-py describes at length."""
+    line = str(error).strip().split("\n")[0].removeprefix("connection failed: ")
+    return line.rstrip(".,:") or type(error).__name__
