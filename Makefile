@@ -30,14 +30,14 @@ check: $(VENV)/.installed-dev
 	@$(BIN)/mypy
 
 proto: $(VENV)/.installed-dev
-	$(BIN)/python -m grpc_tools.protoc -I proto --python_out=reference --mypy_out=reference \
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=reference --mypy_out=reference \
 	  --grpc_python_out=reference --mypy_grpc_out=reference proto/scheduler/v1/scheduler.proto
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed. If you have one under another name: make PYTHON=python3.12 run"; exit 1; }
 	@echo "==> setting up $(VENV); this takes a minute the first time"
-	@$(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@
 

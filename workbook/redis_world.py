@@ -14,6 +14,7 @@ from scheduler.redis_clients import quick
 
 from workbook.loader import Code
 from workbook.loop import LoopThread
+from workbook.sandbox import be_patient
 from workbook.stream import WITHIN
 
 INDEX = 3
@@ -76,6 +77,7 @@ class RedisWorld:
 @contextmanager
 def fake_redis() -> Iterator[Settings]:
     """Settings of a fake Redis that listens on a free port."""
+    be_patient()
     server = TcpFakeServer(("127.0.0.1", 0), server_type="redis")
     thread = threading.Thread(target=server.serve_forever, args=[0.01], name="fake redis", daemon=True)
     thread.start()

@@ -3,6 +3,8 @@
 from typing import Annotated, Any, Self
 from urllib.parse import quote
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -97,7 +99,7 @@ class Settings(BaseSettings):
     def database_conninfo(self) -> str:
         """The database's URL, password included: pass it on, never print it. Raises `ConfigError` if none is set."""
         if self.database_url is not None:
-            return self.database_url.get_secret_value()
+            return _checked(self.database_url.get_secret_value())
         if self.cockroachdb_host is None:
             raise ConfigError(
                 "DATABASE_URL is not set: give the database's address, such as postgresql://user@host:5432/scheduler "
@@ -126,6 +128,17 @@ class Settings(BaseSettings):
             "db": self.redis_db,
             "password": self.redis_password.get_secret_value() if self.redis_password is not None else None,
         }
+
+
+def _checked(url: str) -> str:
+    try:
+        conninfo_to_dict(url)
+    except ProgrammingError:
+        # libpq's own text would quote the URL, password and all.
+        raise ConfigError(
+            "DATABASE_URL should be an address such as postgresql://user@host:5432/scheduler"
+        ) from None
+    return url
 
 
 def _sentence(error: Any) -> str:

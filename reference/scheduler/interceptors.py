@@ -98,6 +98,12 @@ class LimitInterceptor(Interceptor):
         self._unary = _Limit(settings.max_unary_calls, "calls")
         self._streams = _Limit(settings.max_watches, "watches")
 
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        # A full server must still answer whether it is well, or it is taken for dead and restarted.
+        if handler_call_details.method.startswith("/grpc.health."):
+            return await continuation(handler_call_details)
+        return await super().intercept_service(continuation, handler_call_details)
+
     def around_unary(self, method: str, call: Unary) -> Unary:
         async def limited(request: Any, context: Context) -> Any:
             with self._unary:

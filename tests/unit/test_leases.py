@@ -1,0 +1,177 @@
+"""Heartbeat, reaper and give-back, each on its own."""
+
+import asyncio
+from dataclasses import replace
+from uuid import UUID
+
+from scheduler.app import App, open_app
+from scheduler.config import Settings
+from scheduler.hints import dead_letters
+from scheduler.job_queue import encode_entry
+from scheduler.jobs import Job, Priority, Status
+from scheduler.parts import reference
+from scheduler.worker.one_job import Outcome
+
+from tests.faults.tools import attempt_rows, by_label, counted, insert, queued_ids, row, rows
+from tests.helpers import until
+
+DONE = Outcome(Status.SUCCEEDED)
+
+
+async def claimed(app: App, number: int = 1, **fields: object) -> list[Job]:
+    ids = await insert(app, number, **fields)
+    jobs = await app.parts.claim(app, [await row(app, task_id) for task_id in ids])
+    assert len(jobs) == number
+    return jobs
+
+
+async def end_leases(app: App, *task_ids: UUID) -> None:
+    """Let the leases of these jobs run out; of all jobs, if none is named."""
+    await app.db.fetch_all(
+        "UPDATE tasks SET lease_expires_at = now() - interval '1 second'"
+        " WHERE status = 'running' AND (%s OR task_id = ANY(%s::uuid[]))",
+        [not task_ids, list(task_ids)],
+    )
+
+
+# Heartbeat
+
+
+async def test_a_heartbeat_extends_the_lease_and_nothing_else(app: App) -> None:
+    (job,) = await claimed(app)
+    await end_leases(app)
+    before = await row(app, job.task_id)
+    assert await app.parts.heartbeat(app, [job]) == {job.task_id}
+    after = await row(app, job.task_id)
+    assert after.lease_expires_at is not None
+    assert before.lease_expires_at is not None
+    granted = (after.lease_expires_at - before.lease_expires_at).total_seconds()
+    assert app.settings.lease_seconds < granted < app.settings.lease_seconds + 60
+    assert replace(after, lease_expires_at=before.lease_expires_at) == before
+
+
+async def test_a_heartbeat_returns_only_what_is_still_ours(app: App) -> None:
+    ours, cancelled, finished, reaped, given_back, taken = await claimed(app, 6)
+    held = [ours, cancelled, finished, reaped, given_back, taken]
+    await app.parts.cancel_in_database(app, cancelled.task_id)
+    assert await app.parts.finish(app, finished, DONE)
+    await end_leases(app, reaped.task_id, taken.task_id)
+    assert await app.parts.reap(app) == 2
+    await app.db.fetch_all(
+        "UPDATE tasks SET next_run_at = now() + interval '1 hour' WHERE task_id = %s", [reaped.task_id]
+    )
+    assert await app.parts.pump_retries(app) == 1
+    (again,) = await app.parts.claim(app, [await row(app, taken.task_id)])
+    assert len(await app.parts.give_back(app, [given_back])) == 1
+    before = await rows(app)
+    assert await app.parts.heartbeat(app, held) == {ours.task_id}
+    after = await rows(app)
+    del before[ours.task_id], after[ours.task_id]
+    assert after == before  # a lost lease is not revived, and the next attempt's is not touched
+    assert again.attempts == 2
+    assert await app.parts.heartbeat(app, [again]) == {taken.task_id}
+
+
+async def test_a_heartbeat_for_nothing_is_nothing(app: App) -> None:
+    assert await app.parts.heartbeat(app, []) == set()
+
+
+# Reaper
+
+
+async def test_the_reaper_leaves_leases_that_still_run(app: App) -> None:
+    (job,) = await claimed(app)
+    before = await row(app, job.task_id)
+    assert await app.parts.reap(app) == 0
+    assert await row(app, job.task_id) == before
+
+
+async def test_a_reaped_job_with_attempts_left_is_a_retry_that_is_due(app: App) -> None:
+    (job,) = await claimed(app, max_attempts=2)
+    await end_leases(app)
+    assert await app.parts.reap(app) == 1
+    reaped = await row(app, job.task_id)
+    assert (reaped.status, reaped.attempts, reaped.version) == (Status.RETRY, 1, 3)
+    assert (reaped.last_error, reaped.worker, reaped.lease_expires_at) == ("lease expired", None, None)
+    assert reaped.finished_at is None
+    assert reaped.next_run_at == reaped.updated_at
+    assert await attempt_rows(app, job.task_id) == [(1, False, "lease expired")]
+    assert counted(app.metrics.leases_expired_total) == 1
+    assert counted(app.metrics.jobs_completed) == 0
+    assert await queued_ids(app) == []  # pushing is the pump's
+    assert await app.parts.pump_retries(app) == 1
+
+
+async def test_a_reaped_job_without_attempts_left_is_a_dead_letter(app: App) -> None:
+    (job,) = await claimed(app, max_attempts=1)
+    await end_leases(app)
+    assert await app.parts.reap(app) == 1
+    reaped = await row(app, job.task_id)
+    assert (reaped.status, reaped.attempts, reaped.version) == (Status.DEADLETTER, 1, 3)
+    assert (reaped.last_error, reaped.next_run_at) == ("lease expired", None)
+    assert reaped.finished_at == reaped.updated_at
+    assert await attempt_rows(app, job.task_id) == [(1, False, "lease expired")]
+    assert by_label(app.metrics.jobs_completed, "type", "status") == {("noop", "deadletter"): 1}
+
+    async def letters() -> list[bytes]:
+        found: list[bytes] = await app.queue.redis.lrange(dead_letters(Priority.DEFAULT), 0, -1)
+        return found
+
+    assert await until(letters, "it is in the list of dead letters") == [encode_entry(job)]
+
+
+async def test_two_reapers_at_once_end_each_attempt_once(app: App, settings: Settings) -> None:
+    jobs = await claimed(app, 700)
+    await end_leases(app)
+    async with open_app(settings, reference()) as other:
+        reaped = 0
+        while round := sum(await asyncio.gather(*(one.parts.reap(one) for one in (app, other, app, other)))):
+            reaped += round
+        expired = [counted(one.metrics.leases_expired_total) for one in (app, other)]
+    assert reaped == sum(expired) == 700
+    assert {(job.status, job.version) for job in (await rows(app)).values()} == {(Status.RETRY, 3)}
+    written = await app.db.fetch_one("SELECT count(*) AS n FROM task_attempts")
+    assert written is not None
+    assert written["n"] == len(jobs)
+
+
+async def test_a_reaped_attempt_can_finish_no_more(app: App) -> None:
+    (job,) = await claimed(app)
+    await end_leases(app)
+    await app.parts.reap(app)
+    before = await row(app, job.task_id)
+    for outcome in (DONE, Outcome(Status.RETRY, "lease expired too"), Outcome(Status.FAILED, "no")):
+        assert not await app.parts.finish(app, job, outcome)
+    assert await row(app, job.task_id) == before
+    assert len(await attempt_rows(app, job.task_id)) == 1
+
+
+# Giving back
+
+
+async def test_what_is_given_back_is_queued_with_its_attempts_and_one_more_allowed(app: App) -> None:
+    jobs = await claimed(app, 3, max_attempts=2)
+    returned = await app.parts.give_back(app, jobs)
+    assert {job.task_id for job in returned} == {job.task_id for job in jobs}
+    for job in returned:
+        assert job == await row(app, job.task_id)
+        assert (job.status, job.attempts, job.max_attempts, job.version) == (Status.QUEUED, 1, 3, 3)
+        assert (job.worker, job.lease_expires_at, job.finished_at) == (None, None, None)
+        assert job.queued_at == job.pushed_at == job.updated_at
+        assert await attempt_rows(app, job.task_id) == []
+    assert await queued_ids(app) == []  # pushing is the caller's
+
+
+async def test_what_is_not_ours_is_not_given_back(app: App) -> None:
+    ours, cancelled, finished, reaped = await claimed(app, 4)
+    await app.parts.cancel_in_database(app, cancelled.task_id)
+    await app.parts.finish(app, finished, DONE)
+    await end_leases(app, reaped.task_id)
+    await app.parts.reap(app)
+    returned = await app.parts.give_back(app, [ours, cancelled, finished, reaped])
+    assert [job.task_id for job in returned] == [ours.task_id]
+    assert await app.parts.give_back(app, [ours]) == []  # a second time finds nothing
+    (again,) = await app.parts.claim(app, returned)
+    assert again.attempts == 2
+    assert await app.parts.give_back(app, [ours]) == []  # and an earlier attempt neither
+    assert (await row(app, ours.task_id)).status is Status.RUNNING
