@@ -3,8 +3,9 @@
 import asyncio
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import psycopg
@@ -22,6 +23,8 @@ ANSWERS = (
     psycopg.OperationalError,
 )
 """Raising one of these is an answer, not a mistake: the server turns it into a status."""
+
+_within_a_piece: ContextVar[bool] = ContextVar("within a piece", default=False)
 
 
 class Recorder:
@@ -49,21 +52,15 @@ class Recorder:
 
             @functools.wraps(function)
             async def coroutine(*args: Any, **kwargs: Any) -> Any:
-                try:
+                with self._remembering():
                     return await function(*args, **kwargs)
-                except BaseException as error:
-                    self._remember(error)
-                    raise
 
             return coroutine
 
         @functools.wraps(function)
         def plain(*args: Any, **kwargs: Any) -> Any:
-            try:
+            with self._remembering():
                 return function(*args, **kwargs)
-            except BaseException as error:
-                self._remember(error)
-                raise
 
         return plain
 
@@ -73,6 +70,20 @@ class Recorder:
             first = self.mistakes[0]
             self.mistakes.clear()
             raise first
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        """Remember what the block raises; but what one piece raises within another is for that other to judge."""
+        outermost = not _within_a_piece.get()
+        token = _within_a_piece.set(True)
+        try:
+            yield
+        except BaseException as error:
+            if outermost:
+                self._remember(error)
+            raise
+        finally:
+            _within_a_piece.reset(token)
 
     def _remember(self, error: BaseException) -> None:
         if not isinstance(error, ANSWERS):

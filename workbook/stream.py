@@ -2,9 +2,12 @@
 
 import queue
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 from scheduler.v1 import scheduler_pb2 as pb
 
 from workbook.loop import Hang, LoopThread
@@ -17,10 +20,22 @@ WITHIN = 5.0
 class RpcFailed(Exception):
     """An RPC ended with another status than OK."""
 
-    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+    def __init__(self, code: grpc.StatusCode, details: str, fields: Sequence[str] = ()) -> None:
         super().__init__(f"{code.name}: {details}")
         self.code = code
         self.details = details
+        self.fields = list(fields)
+        """The fields that its google.rpc.BadRequest names; none if it carries no such detail."""
+
+    @classmethod
+    def of(cls, error: Any) -> "RpcFailed":
+        """What a client's `grpc.RpcError` says."""
+        status = rpc_status.from_call(error)
+        wrong = error_details_pb2.BadRequest()
+        for detail in status.details if status is not None else ():
+            detail.Unpack(wrong)
+        fields = [violation.field for violation in wrong.field_violations]
+        return cls(error.code(), error.details() or "", fields)
 
 
 class Stream:
@@ -103,7 +118,7 @@ class Stream:
                 self._queue.put(event)
             self._queue.put(RpcFailed(grpc.StatusCode.OK, ""))
         except grpc.RpcError as error:
-            self._queue.put(RpcFailed(error.code(), error.details() or ""))
+            self._queue.put(RpcFailed.of(error))
 
 
 def brief(value: Any) -> str:
@@ -114,5 +129,5 @@ def brief(value: Any) -> str:
         case pb.JobStatus():
             return f"a JobStatus in {pb.JobState.Name(value.state).removeprefix('JOB_STATE_')}"
         case _:
-            text = " ".join(str(value).split())
+            text = " ".join(str(value).split()) or "a message of defaults (0, false, empty)"
             return text if len(text) <= 60 else text[:60] + "…"

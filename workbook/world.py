@@ -1,20 +1,28 @@
 """A whole scheduler for one test: a server made of the code under test and the reference, in a thread of its own.
 
 world.call("GetJob", job_id=…)          an RPC over a real connection, and its answer
+world.begin("CancelJob", job_id=…)      an RPC that goes on beside the test; `.result()` waits for its answer
 world.stream("WatchJob", job_id=…)      a stream: next, nothing_for, end, leave
 world.run(code.claim, entries)          a piece itself, with `app` as its first argument
 world.insert(status="running")          a row that the constraints allow, whatever its status
 world.update(job, status="succeeded")   one more version of a row, as another process would write it
 world.row(task_id)                      what the database has now
 world.redis                             a plain client of this test's Redis index
+world.handler("slow", function)         what jobs of this type run, in this world alone
+world.put(take=function)                another piece in the place of one, for the worker to reach
+world.scrape()                          what the server's metrics port shows
 with world.locked(job, …) as lock:      a change in an open transaction: how races are made
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, contextmanager, suppress
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import AsyncExitStack, closing, contextmanager, suppress
 from dataclasses import replace
+from http.client import HTTPConnection
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
@@ -32,6 +40,7 @@ from scheduler.parts import Parts, reference
 from scheduler.server import running_api
 from scheduler.v1 import scheduler_pb2 as pb
 from scheduler.v1 import scheduler_pb2_grpc
+from scheduler.worker.handlers import Handler, Handlers, handlers
 
 from workbook import rows
 from workbook.book import Chapter
@@ -76,6 +85,7 @@ class World:
         self._db = self._connect()
         self._app: App | None = None
         self._channel: grpc.Channel | None = None
+        self._metrics_port = 0
 
     # -- calling the code under test
 
@@ -115,10 +125,15 @@ class World:
                     self._loop.blocking_line() or f"{method} did not answer within {within:g} s"
                 ) from None
             self._recorder.raise_first()
-            raise RpcFailed(error.code(), error.details() or "") from None
+            raise RpcFailed.of(error) from None
         self._note(method, fields, brief(answer))
         self._recorder.raise_first()
         return answer
+
+    def begin(self, method: str, **fields: Any) -> "Calling":
+        """Begin an RPC; `.result(within)` waits for its end, and gives or raises what `call` would."""
+        self._stub()  # the server is there before the call's thread asks for it
+        return Calling(lambda within: self.call(method, within, **fields))
 
     def stream(self, method: str, **fields: Any) -> "Stream":
         """Begin a streaming RPC."""
@@ -132,6 +147,19 @@ class World:
         worker = WorkerUnderTest(self, self.code.Worker(self.app))
         self._workers.append(worker)
         return worker
+
+    def handler(self, type: str, function: Handler) -> None:
+        """Let jobs of this type run `function(app, job)`, in this world alone. Call it before `worker`."""
+        if self.app.handlers is handlers:
+            own = Handlers()
+            for given in handlers:
+                own(given)(handlers.run)
+            self._app = replace(self.app, handlers=own)
+        self.app.handlers(type)(function)
+
+    def put(self, **pieces: Any) -> None:
+        """Put other pieces into `app.parts`. Call it before `worker`."""
+        self._app = replace(self.app, parts=replace(self.app.parts, **pieces))
 
     # -- the state of the system
 
@@ -161,6 +189,28 @@ class World:
         """The rows of `task_attempts`, in order."""
         return self.sql("SELECT * FROM task_attempts WHERE task_id = %s ORDER BY attempt", task_id)
 
+    def waiting_pops(self) -> list[int]:
+        """The clients that wait in a blocking pop of this test's Redis index."""
+        clients = self.redis.client_list()
+        return [
+            int(client["id"])
+            for client in clients
+            if int(client["db"]) == self.settings.redis_db and "b" in client["flags"]
+        ]
+
+    def end_waiting_pops(self) -> None:
+        """End every blocking pop that waits now, as if its time were up, so that no test waits for that."""
+        for client in self.waiting_pops():
+            self.redis.client_unblock(client)
+
+    def scrape(self) -> str:
+        """The page that Prometheus gets from the server's metrics port."""
+        self._stub()
+        connection = HTTPConnection("127.0.0.1", self._metrics_port, timeout=WITHIN)
+        with closing(connection):
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode()
+
     def until(self, look: Callable[[], Any], what: str, within: float = WITHIN) -> Any:
         """Look again and again until `look` gives something true. Raises the code's mistake, or `Hang` with `what`."""
         end = time.monotonic() + within
@@ -171,6 +221,15 @@ class World:
             time.sleep(0.005)
         return found
 
+    def tasks(self) -> "set[asyncio.Task[Any]]":
+        """The tasks that are alive in the loop of the code under test."""
+
+        async def alive() -> "set[asyncio.Task[Any]]":
+            return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+        found: set[asyncio.Task[Any]] = self._run(alive(), "listing the tasks")
+        return found
+
     @contextmanager
     def locked(self, job: Job, status: str, **columns: Any) -> Iterator["Lock"]:
         """Change a row in a transaction that stays open: whoever wants the row waits until `commit`.
@@ -178,6 +237,7 @@ class World:
         A piece that looks first and writes afterwards has looked before the change by then, and is caught each time;
         a guarded UPDATE, and a SELECT … FOR UPDATE, wait and see the new row.
         """
+        self._stub()  # a server that starts applies the schema, and that would wait for this transaction
         connection = self._connect(autocommit=False)
         try:
             statement, values = rows.update(job, status, columns)
@@ -186,6 +246,29 @@ class World:
         finally:
             connection.rollback()
             connection.close()
+
+    @contextmanager
+    def redis_stands_still(self) -> Iterator[None]:
+        """While the block runs, whatever the server asks of Redis waits for its end."""
+        self._stub()
+        pool: Any = self.app.queue.redis.connection_pool
+        ordinary, over = pool.get_connection, Event()
+
+        async def patiently(*args: Any, **kwargs: Any) -> Any:
+            while not over.is_set():  # noqa: ASYNC110  (the thread of the test sets it)
+                await asyncio.sleep(0.005)
+            return await ordinary(*args, **kwargs)
+
+        pool.get_connection = patiently
+        try:
+            yield
+        finally:
+            pool.get_connection = ordinary
+            over.set()
+
+    def blocking_line(self) -> str | None:
+        """If the loop of the code under test does not answer: which line of it is to blame."""
+        return self._loop.blocking_line()
 
     def summary(self) -> list[str]:
         """What the system looks like now, in a few lines."""
@@ -246,6 +329,7 @@ class World:
                 "starting the server",
             )
             self._channel = grpc.insecure_channel(f"127.0.0.1:{api.port}")
+            self._metrics_port = api.metrics_port
             if self._app is None:
                 self._app = api.app
         return scheduler_pb2_grpc.SchedulerServiceStub(self._channel)
@@ -297,6 +381,32 @@ class Running:
         self._future.cancel()
 
 
+class Calling:
+    """An RPC that goes on beside the test, in a thread of its own."""
+
+    def __init__(self, call: Callable[[float], Any]) -> None:
+        self._call = call
+        self._future: Future[Any] = Future()
+        Thread(target=self._run, name="call", daemon=True).start()
+
+    @property
+    def done(self) -> bool:
+        return self._future.done()
+
+    def result(self, within: float = WITHIN) -> Any:
+        """Its answer, or what `World.call` raises. Raises `Hang` at the deadline."""
+        try:
+            return self._future.result(within)
+        except FutureTimeout:
+            raise Hang(f"the call did not end within {within:g} s") from None
+
+    def _run(self) -> None:
+        try:
+            self._future.set_result(self._call(4 * WITHIN))
+        except BaseException as error:
+            self._future.set_exception(error)
+
+
 class WorkerUnderTest:
     """A worker that runs in the world's loop."""
 
@@ -305,10 +415,34 @@ class WorkerUnderTest:
         self._world = world
         self.running = world.start(lambda app: worker.run())
 
-    def stop(self, within: float = 3 * WITHIN) -> None:
+    def begin_to_stop(self) -> Running:
+        """Call `stop`, and do not wait for it."""
+        return self._world.start(lambda app: self.piece.stop())
+
+    def stop(self, within: float = 3 * WITHIN, stopping: Running | None = None) -> None:
         """Stop it, and wait until both `stop` and `run` have returned."""
-        self._world.run(lambda app: self.piece.stop(), within=within)
-        self.running.result(within)
+        stopping = stopping or self.begin_to_stop()
+        for name, waiting in (("stop", stopping), ("run", self.running)):
+            end = time.monotonic() + within
+            while not waiting.done and time.monotonic() < end:
+                self._world.end_waiting_pops()
+                time.sleep(0.005)
+            if not waiting.done:
+                raise Hang(
+                    self._world.blocking_line() or f"Worker.{name} did not return within {within:g} s of stop"
+                )
+            waiting.result()
+
+    def until(self, look: Callable[[], Any], what: str, within: float = WITHIN) -> Any:
+        """As `World.until`; raises what ended `run`, if something has."""
+
+        def seen() -> Any:
+            found = look()
+            if not found:
+                self.check()
+            return found
+
+        return self._world.until(seen, what, within)
 
     def check(self) -> None:
         """Raise what ended `run`, if something has."""
@@ -331,13 +465,13 @@ class Lock:
         self._world = world
         self._connection = connection
 
-    def wait_for(self, running: "Running | Stream | None" = None) -> None:
+    def wait_for(self, running: "Running | Calling | Stream | None" = None) -> None:
         """Wait until another connection is seen waiting for the row, or until the piece has ended without waiting."""
         waiting = (
             "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
         self._world.until(
-            lambda: self._world.sql(waiting) or (isinstance(running, Running) and running.done),
+            lambda: self._world.sql(waiting) or getattr(running, "done", False),
             "the piece wanted the row",
         )
 

@@ -1,0 +1,13 @@
+"""What is not known counts as queued."""
+
+from scheduler.jobs import Status
+from scheduler.v1 import scheduler_pb2 as pb
+
+TEST = "test_task_1_gives_unspecified_for_a_status_that_it_does_not_know"
+SAYS = "it says JOB_STATE_QUEUED of a job of which nobody knows that"
+
+STATES = {status: pb.JobState.Value(f"JOB_STATE_{status.name}") for status in Status}
+
+
+def state_to_proto(status):
+    return STATES.get(status, pb.JOB_STATE_QUEUED)

@@ -1,0 +1,24 @@
+"""Whole rows are compared."""
+
+import asyncio
+
+from scheduler.errors import JobNotFound
+from scheduler.jobs import get_job_row, parse_job_id
+
+TEST = "test_task_3_sends_nothing_for_a_heartbeat"
+SAYS = "compare versions, not rows"
+
+
+async def watch_job(app, request, context):
+    task_id = parse_job_id(request.job_id)
+    sent = None
+    while True:
+        job = await get_job_row(app, task_id)
+        if job is None:
+            raise JobNotFound(task_id)
+        if job != sent:
+            yield app.parts.to_event(job)
+            sent = job
+        if job.status.is_terminal:
+            return
+        await asyncio.sleep(app.settings.watch_poll_seconds)

@@ -1,0 +1,34 @@
+"""The channel is left, and the connection is kept."""
+
+import asyncio
+
+from redis.exceptions import RedisError
+from scheduler.errors import JobNotFound
+from scheduler.hints import channel
+from scheduler.jobs import get_job_row, parse_job_id
+
+TEST = "test_task_7_gives_its_connection_back"
+SAYS = "close the PubSub"
+
+
+async def watch_job(app, request, context):
+    task_id = parse_job_id(request.job_id)
+    seen = request.after_version
+    hints = app.queue.redis.pubsub(ignore_subscribe_messages=True)
+    await hints.subscribe(channel(task_id))
+    try:
+        while True:
+            job = await get_job_row(app, task_id)
+            if job is None:
+                raise JobNotFound(task_id)
+            if job.version > seen:
+                yield app.parts.to_event(job)
+                seen = job.version
+            if job.status.is_terminal:
+                return
+            try:
+                await hints.get_message(timeout=app.settings.watch_poll_seconds)
+            except RedisError:
+                await asyncio.sleep(app.settings.watch_poll_seconds)
+    finally:
+        await hints.unsubscribe(channel(task_id))

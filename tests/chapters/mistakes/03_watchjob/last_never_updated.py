@@ -1,0 +1,25 @@
+"""What was sent is noted once and never again."""
+
+import asyncio
+
+from scheduler.errors import JobNotFound
+from scheduler.jobs import get_job_row, parse_job_id
+
+TEST = "test_task_3_sends_each_change_once"
+SAYS = "remember what you sent last"
+
+
+async def watch_job(app, request, context):
+    task_id = parse_job_id(request.job_id)
+    job = await get_job_row(app, task_id)
+    if job is None:
+        raise JobNotFound(task_id)
+    yield app.parts.to_event(job)
+    sent = job.version
+    while not job.status.is_terminal:
+        await asyncio.sleep(app.settings.watch_poll_seconds)
+        job = await get_job_row(app, task_id)
+        if job is None:
+            raise JobNotFound(task_id)
+        if job.version != sent:
+            yield app.parts.to_event(job)

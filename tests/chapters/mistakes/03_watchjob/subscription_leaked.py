@@ -1,0 +1,37 @@
+"""Nothing gives the subscription up when the client leaves."""
+
+import asyncio
+
+from redis.exceptions import RedisError
+from scheduler.errors import JobNotFound
+from scheduler.hints import channel
+from scheduler.jobs import get_job_row, parse_job_id
+
+TEST = "test_task_7_gives_up_its_subscription_when_the_client_leaves"
+SAYS = "still has a subscriber"
+
+
+async def watch_job(app, request, context):
+    task_id = parse_job_id(request.job_id)
+    seen = request.after_version
+    hints = app.queue.redis.pubsub(ignore_subscribe_messages=True)
+    kept.append(hints)
+    await hints.subscribe(channel(task_id))
+    if True:
+        while True:
+            job = await get_job_row(app, task_id)
+            if job is None:
+                raise JobNotFound(task_id)
+            if job.version > seen:
+                yield app.parts.to_event(job)
+                seen = job.version
+            if job.status.is_terminal:
+                await hints.aclose()
+                return
+            try:
+                await hints.get_message(timeout=app.settings.watch_poll_seconds)
+            except (RedisError, RuntimeError):
+                await asyncio.sleep(app.settings.watch_poll_seconds)
+
+
+kept = []

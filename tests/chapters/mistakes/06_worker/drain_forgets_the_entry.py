@@ -1,0 +1,91 @@
+"""Given back, and not pushed."""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+TEST = "test_task_15_gives_back_what_does_not_end_in_time"
+SAYS = "push what give_back returned"
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    def __init__(self, app):
+        self.app = app
+        self.tasks = set()
+        self.stopping = False
+        self.ended = asyncio.Event()
+        self.held = {}
+
+    async def run(self):
+        beating = asyncio.create_task(self.beat())
+        try:
+            while not self.stopping:
+                await self.turn()
+            await self.drain()
+        finally:
+            beating.cancel()
+            self.ended.set()
+
+    async def stop(self):
+        self.stopping = True
+        await self.ended.wait()
+
+    async def drain(self):
+        app, grace = self.app, self.app.settings.shutdown_grace_seconds
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=grace)
+        cut = dict(self.held)
+        for task in cut:
+            task.cancel()
+        if cut:
+            await asyncio.wait(list(cut), timeout=grace)
+        stopped = [job for task, job in cut.items() if task.done() and not app.handlers.abandoned(job)]
+        await app.parts.give_back(app, stopped)
+
+    async def beat(self):
+        while True:
+            await asyncio.sleep(self.app.settings.heartbeat_seconds)
+            held = dict(self.held)
+            try:
+                ours = await self.app.parts.heartbeat(self.app, list(held.values()))
+            except Exception as error:
+                log.warning("a heartbeat failed: %s", type(error).__name__)
+                continue
+            for task, job in held.items():
+                if job.task_id not in ours:
+                    task.cancel()
+
+    async def turn(self):
+        free = self.app.settings.worker_pool_size - len(self.tasks)
+        if free == 0:
+            await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
+            return
+        try:
+            entries = await self.app.parts.take(self.app, free)
+            jobs = await self.app.parts.claim(self.app, entries)
+        except Exception as error:
+            log.warning("no jobs for now: %s", type(error).__name__)
+            await asyncio.sleep(0.1)
+            return
+        for job in jobs:
+            task = asyncio.create_task(self.work(job))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+            self.held[task] = job
+            task.add_done_callback(self.held.pop)
+
+    async def work(self, job):
+        app, parts, settings = self.app, self.app.parts, self.app.settings
+        try:
+            error = await parts.run_handler(app, job)
+            outcome = parts.decide(job, error)
+            if outcome.status == "retry":
+                delay = parts.backoff_delay(
+                    job.attempts, settings.retry_base_seconds, settings.retry_cap_seconds
+                )
+                outcome = replace(outcome, delay=delay)
+            await parts.finish(app, job, outcome)
+        except Exception:
+            log.exception("job %s could not be finished", job.task_id)

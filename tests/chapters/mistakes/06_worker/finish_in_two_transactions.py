@@ -1,0 +1,36 @@
+"""Two transactions: the second can fail."""
+
+TEST = "test_task_6_writes_both_rows_or_neither"
+SAYS = "two transactions"
+
+UPDATE = """
+    UPDATE tasks
+    SET status = %(status)s, last_error = %(error)s, worker = NULL, lease_expires_at = NULL,
+        next_run_at = CASE WHEN %(status)s = 'retry' THEN now() + %(delay)s * interval '1 second' END,
+        finished_at = CASE WHEN %(status)s = 'retry' THEN NULL ELSE now() END,
+        version = version + 1, updated_at = now()
+    WHERE task_id = %(id)s AND attempts = 2 AND status = 'running'
+    RETURNING *
+"""
+INSERT = """
+    INSERT INTO task_attempts (task_id, attempt, started_at, finished_at, ok, error)
+    VALUES (%s, %s, %s, now(), %s, %s)
+"""
+
+
+def values(job, outcome):
+    fields = {
+        "id": job.task_id,
+        "status": str(outcome.status),
+        "error": outcome.error,
+        "delay": outcome.delay,
+    }
+    return fields, [job.task_id, job.attempts, job.started_at, outcome.error is None, outcome.error]
+
+
+async def finish(app, job, outcome):
+    fields, attempt = values(job, outcome)
+    row = await app.db.fetch_one(UPDATE, fields)
+    if row is not None:
+        await app.db.fetch_all(INSERT, attempt)
+    return row is not None

@@ -1,0 +1,13 @@
+"""The client for ordinary commands gives up before the pop does."""
+
+from scheduler.entry import decode_entry
+from scheduler.jobs import Priority
+
+TEST = "test_task_1_returns_an_empty_list_when_nothing_comes"
+SAYS = "app.queue.blocking is made for pops"
+
+
+async def take(app, limit):
+    queues = [f"q:{priority}" for priority in Priority]
+    popped = await app.queue.redis.brpop(queues, timeout=1)
+    return [] if popped is None else [decode_entry(popped[1])]

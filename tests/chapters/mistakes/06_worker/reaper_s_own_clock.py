@@ -1,0 +1,31 @@
+"""Whether a lease lasts is asked by the clock of the process."""
+
+TEST = "test_task_13_uses_the_clock_of_the_database"
+SAYS = "whose lease lasts"
+
+import datetime
+
+REAP = """
+    UPDATE tasks
+    SET status = CASE WHEN attempts < max_attempts THEN 'retry' ELSE 'deadletter' END,
+        next_run_at = CASE WHEN attempts < max_attempts THEN now() END,
+        finished_at = CASE WHEN attempts < max_attempts THEN NULL ELSE now() END,
+        last_error = 'the lease ran out', worker = NULL, lease_expires_at = NULL,
+        version = version + 1, updated_at = now()
+    WHERE status = 'running' AND lease_expires_at < %s
+    RETURNING *
+"""
+INSERT = """
+    INSERT INTO task_attempts (task_id, attempt, started_at, finished_at, ok, error)
+    VALUES (%(task_id)s, %(attempts)s, %(started_at)s, now(), false, 'the lease ran out')
+"""
+
+
+async def reap(app):
+    async def work(connection):
+        rows = await (await connection.execute(REAP, [datetime.datetime.now(datetime.UTC)])).fetchall()
+        for row in rows:
+            await connection.execute(INSERT, row)
+        return len(rows)
+
+    return await app.db.transaction(work)

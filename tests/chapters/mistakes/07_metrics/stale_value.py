@@ -1,0 +1,18 @@
+"""Redis is away, and the last value stays."""
+
+from contextlib import suppress
+
+from redis.exceptions import RedisError
+from scheduler.jobs import Priority
+from scheduler.metrics import _refresh_ages
+
+TEST = "test_task_5_says_that_nobody_knows_the_depth_while_redis_is_away"
+SAYS = "that is an old number"
+
+
+async def refresh_depth(app):
+    with suppress(RedisError):
+        for priority in Priority:
+            app.metrics.depth(priority, await app.queue.redis.llen(app.parts.queue_name(priority)))
+    await _refresh_ages(app)
+    return 0
