@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from workbook.book import Chapter, chapters
+from workbook.book import Chapter, chapters, task_number
 from workbook.plugin import RESULTS
 from workbook.report import Result
 
@@ -17,16 +17,43 @@ HERE = Path(__file__).parent
 
 
 class _Collector:
-    def __init__(self) -> None:
+    """Collects the results, and leaves out tests that could tell nothing new."""
+
+    def __init__(self, tasks: set[int] | None, enough: set[int]) -> None:
         self.results: list[Result] = []
+        self._tasks = tasks
+        self._enough = enough
+        self._red: set[int] = set()
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if self._tasks is not None:
+            items[:] = [item for item in items if task_number(item.name) in self._tasks]
+
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        return True if task_number(item.name) in self._red & self._enough else None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and (number := task_number(report.nodeid.rpartition("::")[2])) is not None:
+            self._red.add(number)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self.results = session.config.stash[RESULTS]
 
 
-def run(chapter: Chapter, implementation: str | Path, *options: str, test: str | None = None) -> list[Result]:
-    """The results of a chapter's tests, stretch included; with `test`, of the one test function of this name."""
-    collector = _Collector()
+def run(
+    chapter: Chapter,
+    implementation: str | Path,
+    *options: str,
+    test: str | None = None,
+    tasks: set[int] | None = None,
+    enough: Iterable[int] = (),
+) -> list[Result]:
+    """The results of a chapter's tests, stretch included.
+
+    With `test`, of the one test function of this name; with `tasks`, of the tests of these tasks. Of the tasks in
+    `enough`, one red test is enough: those that follow it do not run.
+    """
+    collector = _Collector(tasks, set(enough))
     path = next(chapter.folder.glob("test_*.py"))
     target = f"{path}::{test}" if test else str(path)
     output = io.StringIO()

@@ -23,10 +23,16 @@ class Serving:
         self._socket.listen()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
+        started = threading.Event()
+        self._loop.call_soon(self._loop.create_task, self._start(started))
         self._thread.start()
+        started.wait()
+
+    async def _start(self, started):
+        self._server = await asyncio.start_server(self._answer, sock=self._socket)
+        started.set()
 
     def _run(self):
-        self._server = self._loop.run_until_complete(asyncio.start_server(self._answer, sock=self._socket))
         self._loop.run_forever()
         self._server.close()
         self._loop.run_until_complete(asyncio.sleep(0))

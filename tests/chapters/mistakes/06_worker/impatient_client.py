@@ -3,7 +3,7 @@
 from scheduler.entry import decode_entry
 from scheduler.jobs import Priority
 
-TEST = "test_task_1_returns_an_empty_list_when_nothing_comes"
+TEST = "test_task_1_pops_with_the_patient_client"
 SAYS = "app.queue.blocking is made for pops"
 
 

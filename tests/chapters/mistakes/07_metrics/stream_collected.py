@@ -3,7 +3,7 @@
 from scheduler import metrics_interceptor
 
 TEST = "test_task_6_passes_each_event_of_a_stream_on"
-SAYS = "your stream sent nothing more"
+SAYS = "pass on each event when it comes"
 
 
 class MetricsInterceptor(metrics_interceptor.MetricsInterceptor):

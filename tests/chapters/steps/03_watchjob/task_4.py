@@ -27,7 +27,6 @@ async def watch_job(app, request, context):
 
 
 async def look(app, task_id, found):
-    job = None
     while True:
         job = await get_job_row(app, task_id)
         await found.put(job)
