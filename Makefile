@@ -19,8 +19,10 @@ run: $(VENV)/.installed
 	@$(BIN)/scheduler up --demo
 
 test: check
-	@echo "==> tests"
-	@$(BIN)/python -m pytest tests
+	@echo "==> tests of the scheduler and the workbook"
+	@$(BIN)/python -m pytest tests --ignore tests/chapters
+	@echo "==> proofs of the chapters (some minutes)"
+	@$(BIN)/python -m pytest tests/chapters --numprocesses 2
 
 check: $(VENV)/.installed-dev
 	@echo "==> ruff"

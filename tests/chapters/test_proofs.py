@@ -137,12 +137,6 @@ def test_nothing_a_learner_reads_holds_three_statements_of_the_answer(chapter: C
                 assert run not in page, f"{path.name} holds part of the reference's {entry}: {run}"
 
 
-def test_the_counts() -> None:
-    """Not a check: the run says how much it has proved."""
-    counts = f"{len(MISTAKES)} mistakes, {len(ALTERNATIVES)} alternatives, {len(STEPS)} steps"
-    print(f"\n{counts} in {len(chapters())} chapters")
-
-
 def _function(source: str, entry: str) -> ast.FunctionDef | ast.AsyncFunctionDef:
     scope: ast.AST = ast.parse(source)
     for name in entry.split("."):
