@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import grpc
 import pytest
-
 from scheduler.app import App, open_app
 from scheduler.config import Settings
 from scheduler.parts import reference
 from scheduler.server import RunningApi, running_api
 from scheduler.v1 import scheduler_pb2_grpc
+
 from workbook.sandbox import Servers, servers
 
 

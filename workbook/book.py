@@ -1,5 +1,6 @@
 """The book: its chapters and their tasks, read from `chapters/NN_name/chapter.toml`."""
 
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -7,7 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(os.environ.get("WORKBOOK_ROOT") or Path(__file__).parent.parent).resolve()
+"""The repository: the one that this file is in, unless WORKBOOK_ROOT names another (a copy for tests, say)."""
 CHAPTERS = ROOT / "chapters"
 TEST_NAME = re.compile(r"test_task_(\d+)_")
 

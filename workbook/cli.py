@@ -1,80 +1,73 @@
-"""The `workbook` command: for now, a scheduler of your own pieces."""
+"""The `workbook` command: which commands there are, in the order in which `--help` shows them.
 
-from typing import TYPE_CHECKING, Annotated
+Exit codes: 0 done, or green; 1 red, or refused; 2 wrong usage; 130 Ctrl-C.
+"""
+
+import os
+import sys
 
 import typer
-from scheduler.cli.failures import expected
-from scheduler.cli.show import dim, say
 
-if TYPE_CHECKING:
-    from scheduler.config import Settings
-    from scheduler.parts import Parts
+from workbook import export, grade
+from workbook.commands import catch_up, diff, doctor, hint, look, reset, serve, status, test, watch
 
-    from workbook.mine import Piece
+HELP = """
+Your companion through the chapters.
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+`workbook` alone says where you are, and what to do next.
+"""
+
+app = typer.Typer(
+    name="workbook",
+    help=HELP,
+    invoke_without_command=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @app.callback()
-def workbook() -> None:
-    """Your companion through the chapters."""
+def workbook(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        status.status()
 
 
-@app.command()
-def serve(
-    worker: Annotated[bool, typer.Option(help="Also run a worker; without one, jobs stay queued.")] = True,
-) -> None:
-    """Run a scheduler made of your finished pieces, and of the reference's where yours are missing.
-
-    A piece of yours is finished when its core tests are green, so the chapters' tests run first.
-    """
-    from scheduler import logs
-    from scheduler.cli import running, services
-
-    from workbook import mine
-
-    with expected():
-        say(dim("Running the chapters' tests, to see which pieces are finished …"))
-        own = mine.finished()
-        _show_pieces(own)
-        logs.configure()
-        with services.started(lambda line: say(dim(line))) as settings:
-            running.run(
-                _serve(settings, mine.parts(own), worker),
-                on_stop=lambda: say(dim("Stopping; Ctrl-C again ends it at once …")),
-            )
-    say(dim("Stopped."))
-    running.leave()
-
-
-def _show_pieces(own: "list[Piece]") -> None:
-    from workbook import mine
-
-    for chapter in sorted({piece.chapter.name for piece in mine.pieces()}):
-        here = [piece for piece in mine.pieces() if piece.chapter.name == chapter]
-        yours = [piece.field for piece in here if piece in own]
-        text = f"yours: {', '.join(yours)}" if yours else "the reference"
-        if yours and len(yours) < len(here):
-            text += "; the rest: the reference"
-        say(f"  {chapter:<12} {text}")
-
-
-async def _serve(settings: "Settings", parts: "Parts", with_worker: bool) -> None:
-    import asyncio
-    from contextlib import AsyncExitStack
-
-    from scheduler.cli.up import for_worker, reachable
-    from scheduler.server import running_api
-    from scheduler.worker.service import running_worker
-
-    async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(running_api(settings, parts))
-        if with_worker:
-            await stack.enter_async_context(running_worker(for_worker(settings), parts))
-        say(f"Serving on {reachable(settings.grpc_host)}:{api.port}. Ctrl-C stops it.")
-        await asyncio.Event().wait()
+app.command("test")(test.run_tests)
+app.command()(watch.watch)
+app.command()(hint.hint)
+app.command()(serve.serve)
+app.command()(look.look)
+app.command()(reset.reset)
+app.command("catch-up")(catch_up.catch_up)
+app.command()(diff.diff)
+app.command()(doctor.doctor)
+app.command()(grade.grade)
+app.command()(export.export)
 
 
 def main() -> None:
-    """The entry point."""
-    app()
+    """Run the command line, and end the process with its exit code."""
+    # gRPC's core writes complaints of its own to standard error, before ours, which say more.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from scheduler.cli.failures import Failure
+    from scheduler.cli.show import complain
+
+    from workbook.screen import for_any_terminal
+
+    for_any_terminal()
+    try:
+        code = app(standalone_mode=False)
+    except Failure as failure:
+        complain(str(failure))
+        code = failure.code
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        # A wrong word on the command line. Its sentence is enough; the usage is a --help away.
+        complain(error.format_message().rstrip("."))
+        code = getattr(error, "exit_code", 2)
+    sys.exit(code)

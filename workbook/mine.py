@@ -12,8 +12,11 @@ from typing import Any
 
 from scheduler.parts import Parts, reference
 
-from workbook.book import CHAPTERS, ROOT, Chapter, Task, chapters
+from workbook import standing
+from workbook.book import ROOT, Chapter, Task, chapters
 from workbook.loader import LEARNER, Code
+from workbook.skeletons import is_skeleton
+from workbook.standing import State
 
 MADE_BY = {"JobQueue": "connect", "Worker": "worker", "Metrics": "build_metrics"}
 """A class is not a piece of its own: this is the piece that gives it to the server."""
@@ -54,24 +57,52 @@ def _pieces_of(chapter: Chapter) -> Iterable[Piece]:
 
 
 def finished() -> list[Piece]:
-    """The pieces whose tests are green now. Runs the chapters' tests, in a process of their own."""
+    """The pieces whose tests are green now.
+
+    Runs the tests of the chapters about which the last runs do not say enough, in a process of their own. A chapter
+    that `workbook catch-up` has filled gives the pieces that are green in it all the same.
+    """
+    states = _known()
+    untested = [chapter for chapter in chapters() if chapter.name not in states and _is_begun(chapter)]
+    if untested:
+        states |= _tested(untested)
+    return [
+        piece
+        for piece in pieces()
+        if all(states.get(piece.chapter.name, {}).get(task.number) for task in piece.tasks)
+    ]
+
+
+def _known() -> dict[str, dict[int, bool]]:
+    """For each chapter that has been tested as it is now: whether each task is green."""
+    return {
+        one.chapter.name: {number: state is State.GREEN for number, state in one.states.items()}
+        for one in standing.now().chapters
+        if all(state in (State.GREEN, State.RED) for state in one.states.values())
+    }
+
+
+def _is_begun(chapter: Chapter) -> bool:
+    """Whether the learner has written anything in a chapter."""
+    paths = {file: chapter.folder / file for file in chapter.modules}
+    return not all(
+        path.exists() and is_skeleton(chapter, file, path.read_bytes()) for file, path in paths.items()
+    )
+
+
+def _tested(these: list[Chapter]) -> dict[str, dict[int, bool]]:
+    """For each of these chapters: whether each task is green."""
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.json"
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            str(CHAPTERS),
-            "--stretch",
-            "-q",
-            "--results",
-            str(results),
-        ]
+        command = [sys.executable, "-m", "pytest", *(str(chapter.folder) for chapter in these)]
+        command += ["--stretch", "-q", "--results", str(results)]
         subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
         tests = json.loads(results.read_text("utf-8")) if results.exists() else []
-    red = {(test["chapter"], test["task"]) for test in tests if not test["passed"]}
-    green = {(test["chapter"], test["task"]) for test in tests} - red
-    return [piece for piece in pieces() if all((task.chapter, task.number) in green for task in piece.tasks)]
+    states: dict[str, dict[int, bool]] = {}
+    for test in tests:
+        of_chapter = states.setdefault(test["chapter"], {})
+        of_chapter[test["task"]] = of_chapter.get(test["task"], True) and test["passed"]
+    return states
 
 
 def written() -> list[Piece]:

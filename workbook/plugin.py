@@ -12,19 +12,27 @@ import warnings
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from workbook import report
 from workbook.book import CHAPTERS, Chapter, chapter_of, task_number
 from workbook.loader import LEARNER, Code
-from workbook.redis_world import RedisWorld, fake_redis
-from workbook.sandbox import Servers, servers
-from workbook.world import World, opened
+from workbook.recording import Recording
+
+if (
+    TYPE_CHECKING
+):  # imported where they are used: the first tasks need none of it, and should be tested at once
+    from workbook.redis_world import RedisWorld
+    from workbook.sandbox import Servers
+    from workbook.world import World
 
 RESULTS = pytest.StashKey[list[report.Result]]()
 RESULT = pytest.StashKey[report.Result]()
+RECORDING = pytest.StashKey[Recording]()
+COMPANION = "workbook-companion"
+"""The name of the plugin of `workbook test`, which says itself what comes next."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,9 +48,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[RESULTS] = []
+    config.stash[RECORDING] = Recording(config)
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[RECORDING].close()
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.stash[RECORDING].collected(items, config)
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
@@ -70,8 +85,10 @@ def _place(item: pytest.Item) -> tuple[Chapter | None, int | None]:
 
 
 @pytest.fixture(scope="session")
-def workbook_servers() -> Iterator[Servers]:
+def workbook_servers() -> "Iterator[Servers]":
     """The database and Redis servers of this run."""
+    from workbook.sandbox import servers
+
     with servers() as running:
         yield running
 
@@ -92,13 +109,15 @@ def code(request: pytest.FixtureRequest, chapter: Chapter) -> Code:
 
 @pytest.fixture
 def world(
-    request: pytest.FixtureRequest, workbook_servers: Servers, chapter: Chapter, code: Code
-) -> Iterator[World]:
+    request: pytest.FixtureRequest, workbook_servers: "Servers", chapter: Chapter, code: Code
+) -> "Iterator[World]":
     """A whole scheduler with the code under test in it: see `workbook.world`.
 
     `@pytest.mark.settings(watch_poll_seconds=60)` changes its settings. With `@pytest.mark.can_go_away("redis")`, or
     "database", the code under test reaches that service through `world.proxies["redis"]`, which can be cut.
     """
+    from workbook.world import opened
+
     number = task_number(request.node.name)
     assert number is not None, "name a chapter's test after its task: test_task_3_…"
     changes: dict[str, Any] = {}
@@ -113,8 +132,10 @@ def world(
 
 
 @pytest.fixture
-def redis_world(request: pytest.FixtureRequest, code: Code) -> Iterator[RedisWorld]:
+def redis_world(request: pytest.FixtureRequest, code: Code) -> "Iterator[RedisWorld]":
     """A Redis of this test's own, without a database: see `workbook.redis_world`."""
+    from workbook.redis_world import RedisWorld, fake_redis
+
     with ExitStack() as stack:
         if request.config.getoption("--redis") == "real":
             running: Servers = request.getfixturevalue("workbook_servers")
@@ -194,12 +215,15 @@ def _is_of_chapters(argument: str) -> bool:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     results = config.stash[RESULTS]
     if results:
-        for line in report.summary(results, implementation=config.getoption("--implementation")):
+        implementation = config.getoption("--implementation")
+        advice = not config.pluginmanager.has_plugin(COMPANION)
+        for line in report.summary(results, implementation, advice):
             terminalreporter.write_line(line.text, **line.markup)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    results = session.config.stash[RESULTS]
+    session.config.stash[RECORDING].finished(results)
     path = session.config.getoption("--results")
     if path:
-        results = [result.as_json() for result in session.config.stash[RESULTS]]
-        Path(path).write_text(json.dumps(results, indent=1), "utf-8")
+        Path(path).write_text(json.dumps([result.as_json() for result in results], indent=1), "utf-8")

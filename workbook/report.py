@@ -1,6 +1,7 @@
 """What a learner reads when a chapter's test is red: the first failure in full, and a line for each other red task."""
 
 import re
+import shutil
 import textwrap
 import traceback
 from collections.abc import Iterator, Sequence
@@ -60,6 +61,13 @@ class Result:
         """Whether the test met a stub."""
         return self.error == "NotImplementedError" and STUB.match(self.message) is not None
 
+    @property
+    def headline(self) -> str:
+        """What went wrong, in one line; empty if nothing did."""
+        if self.passed:
+            return ""
+        return "not written yet" if self.not_written else self.sentence.strip().split("\n")[0][:300]
+
     def as_json(self) -> dict[str, Any]:
         """For `--results`."""
         return {
@@ -102,44 +110,50 @@ def full(result: Result) -> str:
         lines += [
             f"The system: {line}" if not i else f"            {line}" for i, line in enumerate(result.system)
         ]
-    lines += [f"Your line:  {line}" for line in result.lines[-2:]]
+    lines += [_cut(f"Your line:  {line}") for line in result.lines[-2:]]
     return "\n".join(lines)
 
 
-def summary(results: Sequence[Result], implementation: str) -> Iterator[Line]:
-    """What stands at the end of a run: for each chapter how far it is, and what is red."""
+def summary(results: Sequence[Result], implementation: str, advice: bool = True) -> Iterator[Line]:
+    """What stands at the end of a run: for each chapter how far it is, and what is red.
+
+    Without `advice`, only what is red: `workbook test` says the rest itself.
+    """
+    own = implementation == LEARNER
+    names = []
     for name, group in groupby(
         sorted(results, key=lambda one: one.task.chapter), lambda one: one.task.chapter
     ):
-        yield from _chapter_summary(name, list(group), implementation)
+        names.append(name)
+        yield from _chapter_summary(name, list(group), advice, own)
+    if advice and own:
+        which = f" {chapter(names[0]).number}" if len(names) == 1 else ""
+        yield Line("")
+        yield Line(f"Next: workbook test{which}    Stuck: workbook hint")
 
 
-def _chapter_summary(name: str, results: list[Result], implementation: str) -> Iterator[Line]:
+def _chapter_summary(name: str, results: list[Result], advice: bool, own: bool) -> Iterator[Line]:
     tasks = {result.task.number: result.task for result in results}
     red = {result.task.number for result in results if not result.passed}
     green = [number for number in tasks if number not in red]
     yield Line("")
-    title = chapter(name).title
-    colour = {"red": True} if red else {"green": True}
-    yield Line(f"{name} · {title} · {len(green)} of {len(tasks)} tasks green", {"bold": True, **colour})
+    if advice:
+        title = chapter(name).title
+        colour = {"red": True} if red else {"green": True}
+        yield Line(f"{name} · {title} · {len(green)} of {len(tasks)} tasks green", {"bold": True, **colour})
     shown = False
     for number in sorted(red):
         first = next(one for one in results if one.task.number == number and not one.passed)
         if shown:
-            yield Line(f"  ✗ task {number}: {first.task.name}: {_headline(first)}")
+            yield Line(_cut(f"  ✗ task {number}: {first.task.name}: {first.headline[:100]}"))
             continue
         shown = True
         for position, text in enumerate(full(first).splitlines()):
             yield Line(f"  ✗ {text}" if position == 0 else f"    {text}", {"red": position == 0})
-        if implementation == LEARNER:
+        if advice and own:
             yield Line(f"    Again:      pytest chapters/{name} -k task_{number}_")
-            yield Line(f"    Stuck?      chapters/{name}/hints.md, task {number}")
-    if not red and implementation == LEARNER:
+    if not red and own:
         yield Line("  All green.", {"green": True})
-
-
-def _headline(result: Result) -> str:
-    return "not written yet" if result.not_written else result.sentence.split("\n")[0][:100]
 
 
 def _sentence(error: BaseException) -> str:
@@ -173,5 +187,14 @@ def _wrapped(text: str) -> list[str]:
     return [
         line
         for paragraph in text.splitlines()[:4]
-        for line in textwrap.wrap(paragraph, 100, subsequent_indent="  ")[:4]
+        for line in textwrap.wrap(paragraph, _width() - 4, subsequent_indent="  ")[:5]
     ]
+
+
+def _width() -> int:
+    """How wide lines may be: as the terminal, 100 columns at most."""
+    return max(40, min(100, shutil.get_terminal_size().columns))
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _width() - 4 else line[: _width() - 5] + "…"

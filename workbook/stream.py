@@ -128,6 +128,11 @@ def brief(value: Any) -> str:
             return f"{pb.JobState.Name(value.state).removeprefix('JOB_STATE_')} v{value.version}"
         case pb.JobStatus():
             return f"a JobStatus in {pb.JobState.Name(value.state).removeprefix('JOB_STATE_')}"
+        case pb.ListJobsResponse():
+            jobs = "1 job" if len(value.jobs) == 1 else f"{len(value.jobs)} jobs"
+            return f"{jobs}, {'a' if value.next_page_token else 'no'} next_page_token"
+        case "":
+            return '""'
         case _:
             text = " ".join(str(value).split()) or "a message of defaults (0, false, empty)"
             return text if len(text) <= 60 else text[:60] + "…"

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from redis.asyncio import Redis
-
 from scheduler.config import Settings
 from scheduler.entry import Queueable
 from scheduler.jobs import Priority
-from scheduler.redis_clients import patient, quick
+from scheduler.redis_clients import patient
 
 
 def queue_name(priority: Priority) -> str:

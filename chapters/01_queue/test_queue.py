@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 from redis.exceptions import RedisError
-
 from scheduler.entry import Entry
 from scheduler.errors import InvalidRequest
 from scheduler.jobs import NewJob, Priority
+
 from workbook.diagnose import diagnose
 
 TASK_ID = UUID("11111111-2222-3333-4444-555555555555")

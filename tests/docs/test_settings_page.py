@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from scheduler.config import Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"

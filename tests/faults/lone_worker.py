@@ -33,7 +33,7 @@ def mark(name: str, text: str = "") -> None:
 async def lone_wait(app: App, job: Job) -> None:
     """Waits for `go`, as a well-behaved handler does."""
     mark(f"started-{job.task_id}")
-    while not (folder / "go").exists():  # noqa: ASYNC110
+    while not (folder / "go").exists():
         await asyncio.sleep(0.005)
     mark(f"ended-{job.task_id}")
 

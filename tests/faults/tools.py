@@ -199,7 +199,7 @@ async def until_true(look: Look, what: str, seconds: float = 20.0) -> None:
     """As `helpers.until`, for something that is looked at without waiting."""
     try:
         async with asyncio.timeout(seconds):
-            while not look():  # noqa: ASYNC110
+            while not look():
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"waited {seconds:g} s in vain: {what}") from None

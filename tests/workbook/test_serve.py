@@ -1,0 +1,58 @@
+"""What `workbook serve` is made of: finished pieces, and whatever has to be tested for that."""
+
+from contextlib import redirect_stdout
+from io import StringIO
+from unittest import mock
+
+from tests.workbook.books import Book, fresh_workbook, write
+
+STUB = 'raise NotImplementedError("01_queue task 1: name the queue of a priority")'
+
+
+def test_chapters_that_were_caught_up_come_from_the_reference_and_it_says_so(book: Book) -> None:
+    book.add_real("01_queue")
+    book.add_real("02_getjob")
+    book.workbook("catch-up", "2")
+    out = StringIO()
+    with fresh_workbook(book), redirect_stdout(out):
+        from workbook.commands.serve import _show_pieces
+
+        _show_pieces([])
+    assert out.getvalue() == "  01_queue     the reference (caught up)\n  02_getjob    the reference\n"
+
+
+def test_only_chapters_in_which_something_is_written_are_tested(book: Book) -> None:
+    folder = book.add_real("01_queue")
+    book.add_real("02_getjob")
+    with fresh_workbook(book), mock.patch("subprocess.run") as run:
+        from workbook import mine
+
+        assert mine.finished() == []
+        assert not run.called
+        write(folder / "job_queue.py", (STUB, "return f'q:{Priority(priority)}'"))
+        mine.finished()
+        [command] = [call.args[0] for call in run.call_args_list]
+        assert [part for part in command if "chapters" in part] == [str(folder)]
+
+
+def test_a_chapter_whose_results_are_known_is_not_tested_again(book: Book) -> None:
+    folder = book.add_real("01_queue")
+    write(folder / "job_queue.py", (STUB, "return f'q:{Priority(priority)}'"))
+    with fresh_workbook(book), mock.patch("subprocess.run") as run:
+        from workbook import book as fresh
+        from workbook import mine, progress
+
+        chapter = fresh.chapters()[0]
+        record = progress.ChapterRecord(
+            tests={
+                f"test_task_{task.number}_it": progress.Test(
+                    task.number, task.number < 3, progress.digest(chapter)
+                )
+                for task in chapter.tasks
+            },
+            all={f"test_task_{task.number}_it": task.number for task in chapter.tasks},
+            all_digest=progress.tests_digest(chapter),
+        )
+        progress.update(lambda known: known.chapters.update({chapter.name: record}))
+        assert [piece.field for piece in mine.finished()] == ["queue_name", "encode_entry"]
+        assert not run.called

@@ -1,0 +1,163 @@
+"""`workbook watch`, on a terminal and without one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from watchfiles import Change
+
+from tests.workbook.books import DOUBLE, HALVE, Book, write
+from tests.workbook.terminal import Terminal
+from workbook.saves import is_of_a_chapter
+
+KEYS = "h hint · n next · a all · s system · q quit"
+SLOW = "open('started', 'w').close()\n    import time\n    time.sleep(60)"
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
+
+
+def test_a_save_reruns_keys_work_and_q_quits(book: Book, small: Path) -> None:
+    book.add_small("02_other")
+    with Terminal(book, "watch") as terminal:
+        assert "✗ Task 1: double a number" in terminal.until(KEYS)
+        write(small, DOUBLE)
+        after = terminal.until(KEYS)
+        assert "numbers.py saved" in after
+        assert "✗ Task 2: halve a number" in after
+        assert "01 small  █x ░  core 1 of 2 · stretch 0 of 1" in after
+        terminal.press("h")
+        assert "Hint 1 of 3: a question" in terminal.until("2 hints are left: press h")
+        terminal.press("\x1b[Ax")  # an arrow and a letter that mean nothing
+        write(small, HALVE)
+        assert "Next: 02 task 1: double a number · 5 min · n goes there" in terminal.until(KEYS)
+        terminal.press("a")
+        assert "✗ Task 3: halve without a rest" in terminal.until(KEYS)
+        terminal.press("q")
+        assert terminal.wait() == 0
+        assert terminal.is_as_found()
+
+
+def test_n_goes_on_to_the_next_chapter(book: Book, small: Path) -> None:
+    book.add_small("02_other")
+    write(small, DOUBLE, HALVE)
+    with Terminal(book, "watch", "1") as terminal:
+        terminal.until(KEYS)
+        terminal.press("n")
+        assert "02_other · on to what is next" in terminal.until(KEYS)
+
+
+def test_s_says_in_one_sentence_that_nothing_runs(book: Book, small: Path) -> None:
+    book.env["SCHEDULER_DATA"] = str(book.root / "no-data")
+    with Terminal(book, "watch") as terminal:
+        terminal.until(KEYS)
+        terminal.press("s")
+        assert "Error: " in terminal.until("no services are running here")
+        terminal.press("q")
+        assert terminal.wait() == 0
+
+
+def test_a_save_during_a_run_ends_it_and_begins_anew(book: Book, small: Path) -> None:
+    write(small, (DOUBLE[0], SLOW))
+    with Terminal(book, "watch") as terminal:
+        _wait_for(book.root / "started")
+        write(small, (SLOW, DOUBLE[1]))
+        after = terminal.until(KEYS)
+        assert "✗ Task 2: halve a number" in after
+        assert "KeyboardInterrupt" not in terminal.said
+        assert not terminal.descendants()
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "the terminal closes", "kill -9"])
+def test_nothing_is_left_when_it_ends_in_mid_run(book: Book, small: Path, how: str) -> None:
+    write(small, (DOUBLE[0], SLOW))
+    with Terminal(book, "watch") as terminal:
+        _wait_for(book.root / "started")
+        running = terminal.descendants()
+        assert running
+        match how:
+            case "Ctrl-C":
+                terminal.press("\x03")
+                assert terminal.wait() == 130
+                assert terminal.is_as_found()
+                assert "Traceback" not in terminal.said
+            case "the terminal closes":
+                terminal.process.send_signal(signal.SIGHUP)
+                assert terminal.wait() == 130
+            case "kill -9":
+                terminal.process.kill()
+                terminal.wait()
+        for pid in running:
+            _wait_until_gone(pid)
+    assert not list((book.root / ".workbook").glob("*.new"))
+
+
+def test_without_a_terminal_it_just_reruns(book: Book, small: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workbook", "watch"],
+        cwd=book.root,
+        env=book.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        first = _lines_until(process.stdout, "Watching for saves; Ctrl-C quits.")
+        assert "  ✗ Task 1: double a number" in first
+        write(small, DOUBLE)
+        second = _lines_until(process.stdout, "Watching for saves; Ctrl-C quits.")
+        assert "  ✗ Task 2: halve a number" in second
+    finally:
+        process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+
+
+def test_ctrl_c_during_workbook_test_leaves_nothing(book: Book, small: Path) -> None:
+    write(small, (DOUBLE[0], SLOW))
+    with Terminal(book, "test") as terminal:
+        _wait_for(book.root / "started")
+        terminal.press("\x03")
+        assert terminal.wait() == 130
+        assert not terminal.descendants()
+
+
+def test_only_the_files_that_results_depend_on_are_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workbook import book as own_book
+
+    folder = own_book.chapter("1").folder
+    watched = {path.name for path in folder.iterdir() if is_of_a_chapter(Change.modified, str(path))}
+    assert watched == {"job_queue.py", "submit_job.py", "test_queue.py"}
+    assert not is_of_a_chapter(Change.deleted, str(folder / "no_such.py"))
+    assert not is_of_a_chapter(Change.modified, str(tmp_path / "job_queue.py"))
+
+
+def _wait_for(path: Path) -> None:
+    end = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} did not come"
+        time.sleep(0.01)
+
+
+def _wait_until_gone(pid: int) -> None:
+    end = time.monotonic() + 20
+    with suppress(ProcessLookupError, FileNotFoundError):
+        while b") Z" not in Path(f"/proc/{pid}/stat").read_bytes():
+            os.kill(pid, 0)
+            assert time.monotonic() < end, f"process {pid} lives on"
+            time.sleep(0.01)
+
+
+def _lines_until(stream: object, text: str) -> list[str]:
+    lines: list[str] = []
+    while not any(text in line for line in lines):
+        line = stream.readline()  # type: ignore[attr-defined]
+        assert line, lines
+        lines.append(line.rstrip("\n"))
+    return lines

@@ -1,0 +1,57 @@
+"""A client whose clock is wrong: how a test finds out whose clock a piece uses.
+
+Only the modules of the code under test see the wrong time, and only what they imported: `datetime`, its `now`, `time`.
+"""
+
+import datetime as real_datetime
+import sys
+import time as real_time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from workbook.loader import Code
+
+AHEAD = real_datetime.timedelta(hours=1)
+
+
+class _Ahead(real_datetime.datetime):
+    @classmethod
+    def now(cls, tz: real_datetime.tzinfo | None = None) -> Any:
+        return real_datetime.datetime.now(tz) + AHEAD
+
+    @classmethod
+    def utcnow(cls) -> Any:
+        return real_datetime.datetime.utcnow() + AHEAD
+
+
+def _time() -> float:
+    return real_time.time() + AHEAD.total_seconds()
+
+
+_INSTEAD: list[tuple[Any, Any]] = [
+    (real_datetime.datetime, _Ahead),
+    (real_datetime, SimpleNamespace(**{**vars(real_datetime), "datetime": _Ahead})),
+    (real_time.time, _time),
+    (real_time, SimpleNamespace(**{**vars(real_time), "time": _time})),
+]
+
+
+@contextmanager
+def an_hour_ahead(code: Code) -> Iterator[None]:
+    """While the block runs, the clock that the code under test reads is an hour ahead of the database's."""
+    changed: list[tuple[ModuleType, str, Any]] = []
+    for module in list(sys.modules.values()):
+        if getattr(module, "__file__", None) not in code.files:
+            continue
+        for name, value in list(vars(module).items()):
+            for real, instead in _INSTEAD:
+                if value is real:
+                    changed.append((module, name, value))
+                    setattr(module, name, instead)
+    try:
+        yield
+    finally:
+        for module, name, value in changed:
+            setattr(module, name, value)

@@ -1,0 +1,82 @@
+"""`workbook reset`: a skeleton back as it was handed out."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from scheduler.cli.failures import Misused, Refused
+from scheduler.cli.show import say
+
+from workbook import files, places, skeletons
+from workbook.book import chapters
+
+
+def reset(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A chapter's file: job_queue.py.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+) -> None:
+    """Bring a chapter's file back as it was handed out.
+
+    Your version is kept beside it, with the time in its name.
+
+    Example:
+
+      workbook reset chapters/01_queue/job_queue.py
+    """
+    found = skeletons.path_of(file)
+    if found is None:
+        names = ", ".join(sorted({name for one in chapters() for name in one.modules}))
+        raise Misused(f"{file} is no file of a chapter; these are: {names}")
+    chapter, name = found
+    path = chapter.folder / name
+    skeleton = skeletons.find(chapter, name)
+    if skeleton is None:
+        raise Refused(
+            f"neither git nor .workbook knows the skeleton of {places.short(path)}: copy it from where the book is from"
+        )
+    text, source = skeleton
+    if path.exists() and path.read_bytes() == text:
+        say(f"{places.short(path)} is as it was handed out already.")
+        return
+    if not yes and not _agreed(f"Put {places.short(path)} back as it was handed out? Yours is kept."):
+        say("Nothing has changed.")
+        raise typer.Exit(1)
+    try:
+        kept = _put(path, text)
+    except OSError as error:
+        raise Refused(f"{places.short(path)} can't be written: {error.strerror}") from None
+    say(f"{places.short(path)} is a skeleton again (from {source}).")
+    if kept is not None:
+        say(f"Yours is kept as {places.short(kept)}.")
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise Refused("this asks first, and nobody can answer here: say --yes")
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _put(path: Path, text: bytes) -> Path | None:
+    """Write the skeleton; first keep what is there. Returns where that is kept."""
+    kept = None
+    if path.exists():
+        kept = _free_name(path)
+        files.write(kept, path.read_bytes())
+    files.write(path, text)
+    return kept
+
+
+def _free_name(path: Path) -> Path:
+    """`job_queue.py.2026-11-24-093000`: it ends in no .py, so that nothing takes it for code."""
+    stamp = f"{datetime.now():%Y-%m-%d-%H%M%S}"
+    name = path.with_name(f"{path.name}.{stamp}")
+    number = 2
+    while name.exists():
+        name = path.with_name(f"{path.name}.{stamp}-{number}")
+        number += 1
+    return name

@@ -1,0 +1,70 @@
+"""`workbook serve`: a scheduler made of your own pieces."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from scheduler.cli.show import dim, say
+
+if TYPE_CHECKING:
+    from scheduler.config import Settings
+    from scheduler.parts import Parts
+
+    from workbook.mine import Piece
+
+
+def serve(
+    worker: Annotated[bool, typer.Option(help="Also run a worker; without one, jobs stay queued.")] = True,
+) -> None:
+    """Run a scheduler made of your finished pieces, and of the reference's where yours are missing.
+
+    A piece of yours is finished when its core tests are green, so the chapters' tests run first.
+    """
+    from scheduler import logs
+    from scheduler.cli import running, services
+    from scheduler.cli.failures import expected
+
+    from workbook import mine
+
+    with expected():
+        say(dim("Running the chapters' tests, to see which pieces are finished …"))
+        own = mine.finished()
+        _show_pieces(own)
+        logs.configure()
+        with services.started(lambda line: say(dim(line))) as settings:
+            running.run(
+                _serve(settings, mine.parts(own), worker),
+                on_stop=lambda: say(dim("Stopping; Ctrl-C again ends it at once …")),
+            )
+    say(dim("Stopped."))
+    running.leave()
+
+
+def _show_pieces(own: "list[Piece]") -> None:
+    from workbook import caught_up, mine
+
+    filled = caught_up.names()
+    for chapter in sorted({piece.chapter.name for piece in mine.pieces()}):
+        here = [piece for piece in mine.pieces() if piece.chapter.name == chapter]
+        yours = [piece.field for piece in here if piece in own]
+        text = f"yours: {', '.join(yours)}" if yours else "the reference"
+        if not yours and chapter in filled:
+            text += " (caught up)"
+        if yours and len(yours) < len(here):
+            text += "; the rest: the reference"
+        say(f"  {chapter:<12} {text}")
+
+
+async def _serve(settings: "Settings", parts: "Parts", with_worker: bool) -> None:
+    import asyncio
+    from contextlib import AsyncExitStack
+
+    from scheduler.cli.up import for_worker, reachable
+    from scheduler.server import running_api
+    from scheduler.worker.service import running_worker
+
+    async with AsyncExitStack() as stack:
+        api = await stack.enter_async_context(running_api(settings, parts))
+        if with_worker:
+            await stack.enter_async_context(running_worker(for_worker(settings), parts))
+        say(f"Serving on {reachable(settings.grpc_host)}:{api.port}. Ctrl-C stops it.")
+        await asyncio.Event().wait()

@@ -1,0 +1,92 @@
+"""Keeps what a test run gave: from pytest's session to `.workbook/progress.json`."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from workbook import progress, skeletons
+from workbook.book import Chapter, chapter_of, chapters, task_number
+from workbook.loader import LEARNER
+from workbook.progress import Progress, Test
+from workbook.report import Result
+
+_depth = 0
+"""How many sessions run in this process. The proofs run chapters inside a session; those are nobody's progress."""
+
+
+class Recording:
+    """One run. Made when pytest is configured; `close` when it is not any more."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        global _depth
+        _depth += 1
+        self._wanted = config.getoption("--implementation") == LEARNER and _depth == 1
+        # Before anything is loaded: what is saved meanwhile may or may not be what the tests saw.
+        self._before = {one.name: progress.digest(one) for one in chapters()} if self._wanted else {}
+        self._all: dict[str, dict[str, int]] = {}
+
+    def close(self) -> None:
+        """The session is over."""
+        global _depth
+        _depth -= 1
+
+    def collected(self, items: Iterable[pytest.Item], config: pytest.Config) -> None:
+        """Note every test that a chapter has, where all have been collected. Call it before any is left out."""
+        if config.getoption("lf", False):
+            return  # only what failed has been collected
+        named = {_chapter_name(argument) for argument in config.args if "::" in argument}
+        found: dict[str, set[object]] = {}
+        tests: dict[str, dict[str, int]] = {}
+        for item in items:
+            chapter, number = chapter_of(item.path), task_number(item.name)
+            if chapter is not None and number is not None and chapter.name not in named:
+                found.setdefault(chapter.name, set()).add(item.path)
+                tests.setdefault(chapter.name, {})[_test_name(item.nodeid)] = number
+        self._all = {
+            one.name: tests[one.name]
+            for one in chapters()
+            if found.get(one.name) == set(one.folder.glob("test_*.py"))
+        }
+
+    def finished(self, results: Sequence[Result]) -> None:
+        """Write it down. A file that can't be written is no reason for a test run to fail."""
+        if self._wanted and (results or self._all):
+            with suppress(OSError):
+                skeletons.keep()
+                progress.update(lambda known: self._add_to(known, results))
+
+    def _add_to(self, known: Progress, results: Sequence[Result]) -> None:
+        for chapter in chapters():
+            if progress.digest(chapter) == self._before[chapter.name]:
+                mine = [one for one in results if one.task.chapter == chapter.name]
+                self._add_chapter(known, chapter, mine)
+        tested = {result.task.chapter for result in results}
+        if len(tested) == 1:  # a run of all chapters says nothing about where the learner is
+            known.at = tested.pop()
+            known.red = min((result.task.number for result in results if not result.passed), default=0)
+
+    def _add_chapter(self, known: Progress, chapter: Chapter, results: Sequence[Result]) -> None:
+        record = known.chapter(chapter.name)
+        if chapter.name in self._all:
+            record.all = self._all[chapter.name]
+            record.all_digest = progress.tests_digest(chapter)
+            record.tests = {name: test for name, test in record.tests.items() if name in record.all}
+        digest = self._before[chapter.name]
+        failed: set[str] = set()
+        for result in results:
+            name = _test_name(result.nodeid)
+            if name not in failed:  # a test whose teardown fails has passed before
+                record.tests[name] = Test(result.task.number, result.passed, digest, result.headline)
+            if not result.passed:
+                failed.add(name)
+
+
+def _test_name(nodeid: str) -> str:
+    return nodeid.partition("::")[2]
+
+
+def _chapter_name(argument: str) -> str:
+    chapter = chapter_of(Path(argument.partition("::")[0]))
+    return chapter.name if chapter else ""
