@@ -360,7 +360,7 @@ def test_task_6_pushes_a_repeat_while_the_job_is_queued(code, world):
     world.redis.delete("q:low")
     world.run(code.submit_job, NewJob("noop", Priority.LOW, idempotency_key="once"))
     assert world.redis.llen("q:low") == 1, (
-        "the first push was lost, the job is still queued, and the repeat pushed nothing: a client that repeats wants it run"
+        "the first push was lost, the job is still queued, and the repeat pushed nothing: whoever repeats wants it run"
     )
 
 
@@ -407,8 +407,8 @@ def test_task_7_logs_the_job_and_not_the_whole_traceback(code, world, caplog):
         "the warning does not say which job: name its id, in the text or as extra={'job_id': …}"
     )
     assert not any(record.exc_info for record in records), (
-        "the warning carries a traceback: its lines can show an address with a password in it, and Redis being away is no "
-        "riddle; the error's type is enough"
+        "the warning carries a traceback: its lines can show an address with a password in it. Redis being away is no "
+        "riddle: the error's type is enough"
     )
 
 
