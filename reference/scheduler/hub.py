@@ -87,6 +87,7 @@ class WatchHub:
         self._hinted: set[UUID] = set()
         self._hint = asyncio.Event()
         self._pubsub: PubSub | None = None
+        self._has_tried = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
         self._database_answers = True
@@ -102,6 +103,8 @@ class WatchHub:
         watches = self._watches[task_id]
         watches.add(watch)
         try:
+            # The first watch of a process waits until the subscription stands, or is known to fail.
+            await self._has_tried.wait()
             if len(watches) == 1:
                 await self._subscribe(task_id)
                 heed_cancellation()
@@ -115,6 +118,7 @@ class WatchHub:
     def drain(self) -> None:
         """End every watch with `Draining`, and refuse new ones."""
         self._draining = True
+        self._has_tried.set()
         for watches in self._watches.values():
             for watch in watches:
                 watch.end(Draining())
@@ -141,14 +145,25 @@ class WatchHub:
         while True:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                    await pubsub.subscribe(ALIVE, *map(channel, self._watches))
-                    self._pubsub = pubsub
+                    await self._subscribe_to_all(pubsub)
                     heed_cancellation()
                     async for message in pubsub.listen():
                         self._take_hint(message["channel"])
             except (RedisError, OSError):
                 self._pubsub = None
+                self._has_tried.set()
                 await asyncio.sleep(self._poll_seconds)
+
+    async def _subscribe_to_all(self, pubsub: PubSub) -> None:
+        subscribed = {ALIVE, *map(channel, self._watches)}
+        await pubsub.subscribe(*subscribed)
+        self._pubsub = pubsub  # from here on, each watch subscribes for itself
+        self._has_tried.set()
+        watched = {ALIVE, *map(channel, self._watches)}
+        if began := watched - subscribed:
+            await pubsub.subscribe(*began)
+        if ended := subscribed - watched:
+            await pubsub.unsubscribe(*ended)
 
     def _take_hint(self, name: bytes) -> None:
         with suppress(ValueError):
