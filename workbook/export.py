@@ -38,10 +38,11 @@ WHOLE = (
     "LICENSE",
 )
 """Copied as they are, where they exist."""
-IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".ipynb_checkpoints")
+IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".ipynb_checkpoints", "handout")
 CHAPTER_FILES = ("README.md", "hints.md", "chapter.toml", "test_*.py")
 """Of each chapter, besides its skeletons."""
-README = Path(__file__).parent / "handout" / "README.md"
+README = Path(__file__).parent / "handout" / "README.txt"
+"""The students' README.md. Not called so here, for its links hold in the copy alone."""
 
 
 def export(

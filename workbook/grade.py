@@ -7,10 +7,12 @@ the JSON and says what a grade can't see.
 import json
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -265,7 +267,7 @@ class _Grader:
             results = Path(temporary, "results")
             begun = time.monotonic()
             ended = isolation.run(
-                self._command(chapter, results), book, home, self._timeout, services | _paths(book)
+                self._command(chapter, results), book, home, self._timeout, services | _paths(book), results
             )
             events = _events(results)
         if not any(one.get("collected") for one in events):
@@ -393,13 +395,26 @@ def _chapter_lines(one: ChapterGrade, stretch: bool) -> Iterator[str]:
     label = f"{one.chapter.number} {one.chapter.name.partition('_')[2]}"
     yield _row(label, _sums_as_json([one]), stretch) + ("" if begun else dim("   not begun"))
     if one.says:
-        yield f"       {one.says}"
-    if not begun:
-        return
-    for task in one.tasks:
-        if task.state in (RED, UNFINISHED, ANSWER):
-            says = task.says or ("its tests did not come to an end" if task.state == UNFINISHED else "")
-            yield f"       ✗ task {task.task.number}, {task.task.name}: {says}"
+        yield from _wrapped(one.says, "       ")
+    missing = [task for task in one.tasks if task.state in (RED, UNFINISHED, ANSWER)]
+    for says, group in groupby(missing, key=_why):
+        yield from _wrapped(f"✗ {_names(list(group))}: {says}", "       ")
+
+
+def _why(one: TaskGrade) -> str:
+    return one.says or ("its tests did not come to an end" if one.state == UNFINISHED else "red")
+
+
+def _names(tasks: list[TaskGrade]) -> str:
+    if len(tasks) == 1:
+        return f"task {tasks[0].task.number}, {tasks[0].task.name}"
+    return f"tasks {', '.join(str(one.task.number) for one in tasks)}"
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    from workbook.screen import width
+
+    return textwrap.wrap(text, width(), initial_indent=indent, subsequent_indent=indent + "  ")
 
 
 def _row(label: str, sums: dict[str, int], stretch: bool) -> str:

@@ -9,6 +9,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ KEPT = (
 )
 """What a Python process needs of our environment. No tokens, no keys, no proxies, no agents."""
 MARK = "WORKBOOK_GRADING"
+START_SECONDS = 60.0
 END_SECONDS = 10.0
 
 
@@ -40,10 +42,13 @@ class Ended:
     """The end of what it wrote."""
 
 
-def run(command: list[str], cwd: Path, home: Path, seconds: float, extra: dict[str, str]) -> Ended:
+def run(
+    command: list[str], cwd: Path, home: Path, seconds: float, extra: dict[str, str], begun: Path
+) -> Ended:
     """Run a command, and end it and everything that it has started: after `seconds`, or when it is over.
 
-    `home` is a folder for its output and its temporary files. `extra` is added to its environment.
+    `home` is a folder for its output and its temporary files. `extra` is added to its environment. The time counts
+    from when the command has written something to `begun`; for that it gets a minute, on a busy machine too.
     """
     mark = secrets.token_hex(16)
     env = environment(home) | extra | {MARK: mark}
@@ -58,12 +63,22 @@ def run(command: list[str], cwd: Path, home: Path, seconds: float, extra: dict[s
         code: int | None = None
         try:
             # Its standard input stays open for as long as we live: it ends itself when that closes.
+            _wait_until_begun(process, begun)
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
             pass
         finally:
             _end(process, mark)
     return Ended(code, log.read_bytes()[-2000:].decode("utf-8", "replace"))
+
+
+def _wait_until_begun(process: subprocess.Popen[bytes], begun: Path) -> None:
+    """Return once there is something in the file, or the process has ended. Raises `TimeoutExpired` after a minute."""
+    end = time.monotonic() + START_SECONDS
+    while process.poll() is None and not (begun.exists() and begun.stat().st_size):
+        if time.monotonic() > end:
+            raise subprocess.TimeoutExpired(process.args, START_SECONDS)
+        time.sleep(0.02)
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 BLOCKED_SECONDS = 0.5
+ORIGIN_DEPTH = 8
 
 
 class Hang(AssertionError):
@@ -31,6 +32,8 @@ class LoopThread:
         self._loop.set_exception_handler(self._keep)
         self._thread = threading.Thread(target=self._loop.run_forever, name="code under test", daemon=True)
         self._thread.start()
+        # A coroutine that is never awaited then tells where it was made: a setting of each thread.
+        self._loop.call_soon_threadsafe(sys.set_coroutine_origin_tracking_depth, ORIGIN_DEPTH)
 
     def start(self, work: Coroutine[Any, Any, Any]) -> "Future[Any]":
         """Begin something; `wait` waits for it."""

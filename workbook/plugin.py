@@ -8,6 +8,7 @@ It acts on tests below `chapters/` alone. Installing the project registers it.
 """
 
 import json
+import re
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
@@ -74,9 +75,11 @@ def _is_wanted(config: pytest.Config, item: pytest.Item) -> bool:
     upto = config.getoption("--upto")
     if upto is not None and number > upto:
         return False
-    # Who names a single test wants that test, stretch or not.
-    named = any("::" in argument for argument in config.args)
-    return named or bool(config.getoption("--stretch")) or not chapter.task(number).stretch
+    if bool(config.getoption("--stretch")) or not chapter.task(number).stretch:
+        return True
+    # Who names a single test, or a task as in `-k task_6_`, wants it, stretch or not.
+    named = f"task_{number}" in re.findall(r"task_\d+", str(config.getoption("keyword")))
+    return named or any("::" in argument for argument in config.args)
 
 
 def _place(item: pytest.Item) -> tuple[Chapter | None, int | None]:
@@ -156,6 +159,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         failure: BaseException | None = None
         answer: object = None
         try:
+            _load(item)
             answer = yield
             if world := report.world_of(item):
                 world.check()
@@ -164,10 +168,20 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     forgotten = [str(one.message) for one in caught if "was never awaited" in str(one.message)]
     if forgotten:
         # This outranks what the test saw: without the await, nothing after it means anything.
-        raise NeverAwaited(report.never_awaited(forgotten[0])) from failure
+        raise NeverAwaited(report.never_awaited(forgotten[0], report.files_of(item))) from failure
     if failure is not None:
         raise failure
     return answer
+
+
+def _load(item: pytest.Item) -> None:
+    """Load what the test's task is about: a file that Python can't read is no answer that a test should judge."""
+    chapter, number = _place(item)
+    code: Code | None = getattr(item, "funcargs", {}).get("code")
+    if chapter is not None and number is not None and code is not None:
+        task = chapter.task(number)
+        for entry in task.entry:
+            code.get(task.file, entry)
 
 
 class NeverAwaited(AssertionError):

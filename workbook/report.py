@@ -96,11 +96,23 @@ def world_of(item: pytest.Item) -> Any:
     return used.get("world") or used.get("redis_world")
 
 
-def never_awaited(warning: str) -> str:
-    """The sentence for Python's own «coroutine … was never awaited»."""
+def never_awaited(warning: str, files: set[str]) -> str:
+    """The sentence for Python's own «coroutine … was never awaited»; `files` are those of the code under test."""
     match = re.search(r"coroutine '([^']+)'", warning)
-    name = match[1] if match else "a coroutine"
-    return f"{name}(…) was called without await, so it never ran: it only made a coroutine"
+    what, where = f"{match[1]}(…)" if match else "a coroutine", ""
+    for file, line, source in ORIGIN.findall(warning):
+        if file in files:
+            what, where = f"`{source.strip()}`", f" ({_short(file)}:{line})"
+    return f"{what} was called without await, so it never ran: it only made a coroutine{where}"
+
+
+ORIGIN = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n([^\n]*)')
+
+
+def files_of(item: pytest.Item) -> set[str]:
+    """The files of the code that a test is about."""
+    code: Any = getattr(item, "funcargs", {}).get("code")
+    return code.files if code is not None else set()
 
 
 def full(result: Result) -> str:
@@ -171,8 +183,7 @@ def _sentence(error: BaseException) -> str:
 
 def _own_lines(error: BaseException, item: pytest.Item) -> Iterator[str]:
     """The lines of the code under test that the error went through, as `chapters/…/file.py:12  code`."""
-    code: Any = getattr(item, "funcargs", {}).get("code")
-    files = code.files if code is not None else set()
+    files = files_of(item)
     for frame in traceback.extract_tb(error.__traceback__):
         if frame.filename in files:
             yield f"{_short(frame.filename)}:{frame.lineno}  {(frame.line or '').strip()}"

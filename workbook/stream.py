@@ -133,6 +133,8 @@ def brief(value: Any) -> str:
             return f"{jobs}, {'a' if value.next_page_token else 'no'} next_page_token"
         case "":
             return '""'
+        case pb.CancelJobResponse():
+            return f"cancelled: {str(value.cancelled).lower()}"
         case _:
             text = " ".join(str(value).split()) or "a message of defaults (0, false, empty)"
             return text if len(text) <= 60 else text[:60] + "…"

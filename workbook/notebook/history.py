@@ -33,6 +33,8 @@ def history_frame(rows: list[Any]) -> DataFrame:
     frame = pd.DataFrame(
         rows, columns=["job", "type", "version", "state", "attempts", "worker", "last_error", "t", "lease"]
     )
+    for column in ("worker", "last_error"):
+        frame[column] = frame[column].fillna("")
     frame["t"] -= frame["t"].min()
     frame["job"] = frame["job"].str[:8]
     return frame

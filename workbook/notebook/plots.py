@@ -10,7 +10,7 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Patch
+from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
 from pandas import DataFrame
 from scheduler.jobs import TERMINAL, Priority
 
@@ -33,6 +33,9 @@ STATE_COLOURS = {
 PRIORITY_COLOURS = {"critical": "#D55E00", "high": "#E69F00", "default": "#0072B2", "low": "#009E73"}
 """The colour of each priority, in every plot."""
 
+LIGHT = {"#E69F00", "#56B4E9", "#009E73", "#CC79A7"}
+"""On these colours text is black."""
+
 MARKS = {"succeeded": "o", "failed": "X", "deadletter": "D", "cancelled": "s"}
 WIDTH = 9.0
 BOXES = 16
@@ -52,6 +55,7 @@ STYLE: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
+    "axes.formatter.min_exponent": 4,
     "grid.color": "#dddddd",
     "legend.frameon": False,
     "axes.prop_cycle": cycler(
@@ -64,7 +68,7 @@ def use_style() -> None:
     """Make every plot of this notebook look alike, and sharp. `connect` does this."""
     for name, setting in STYLE.items():
         mpl.rcParams[name] = setting  # type: ignore[index]
-    pd.set_option("display.max_colwidth", 80)
+    pd.set_option("display.max_colwidth", 200)
     pd.set_option("display.precision", 3)
     if shell() is not None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
@@ -86,6 +90,7 @@ def plot_queues(system: "System", title: str = "The queues in Redis") -> Figure:
     """Each queue as a row of boxes, one for each entry, with its job's first digits. The right end is taken first."""
     drawn, axes = figure(height=2.9)
     for row, priority in enumerate(map(str, Priority)):
+        axes.add_patch(Rectangle((-BOXES - 1.4, row - 0.42), BOXES + 1.95, 0.84, facecolor="#f0f0f0"))
         entries = system.entries(priority)
         for place, job in enumerate(entries[:BOXES]):
             _box(axes, -place, row, job[:4], PRIORITY_COLOURS[priority])
@@ -112,14 +117,24 @@ def plot_queues(system: "System", title: str = "The queues in Redis") -> Figure:
 
 
 def plot_timeline(
-    changes: DataFrame, title: str = "What became of each job", *, lane: str = "job", axes: Axes | None = None
+    changes: DataFrame,
+    title: str = "What became of each job",
+    *,
+    lane: str = "job",
+    names: dict[str, str] | None = None,
+    axes: Axes | None = None,
 ) -> Figure | None:
     """Jobs on a time line: a bar for each state, and a mark where a job ended.
 
     `changes` has a row for each new state, as `System.watch` and `System.history` give it: `job`, `state`, `t` in
-    seconds, `attempts`. `lane` is the column that names the rows of the plot.
+    seconds, `attempts`. `lane` is the column that names the rows of the plot; `names` has better names for jobs, by
+    their ids.
     """
-    lanes = list(dict.fromkeys(changes[lane]))
+    if names:
+        short = {job[:8]: name for job, name in names.items()}
+        changes = changes.assign(job=[short.get(job, job) for job in changes["job"]])
+    lanes = list(dict.fromkeys((names or {}).values())) if lane == "job" else []
+    lanes += [one for one in dict.fromkeys(changes[lane]) if one not in lanes]
     drawn = None
     if axes is None:
         drawn, axes = figure(height=1.6 + 0.42 * len(lanes))
@@ -177,7 +192,8 @@ def _box(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
             (x - 0.36, y - 0.3), 0.72, 0.6, boxstyle="round,pad=0.06", facecolor=colour, edgecolor="none"
         )
     )
-    axes.text(x, y, text, ha="center", va="center", color="white", fontsize=9, family="monospace")
+    ink = "black" if colour in LIGHT else "white"
+    axes.text(x, y, text, ha="center", va="center", color=ink, fontsize=9, family="monospace")
 
 
 def _spans(changes: DataFrame, lane: str) -> DataFrame:
@@ -201,7 +217,6 @@ def _draw_span(axes: Axes, span: dict[Any, Any], row: int, longest: float) -> No
     axes.barh(row, length, left=start, height=0.62, color=colour, edgecolor="white", linewidth=0.8)
     name = f"attempt {span['attempts']}" if state == "running" else state
     if length > NARROW * longest:
-        dark = state in ("running",)
         axes.text(
             start + length / 2,
             row,
@@ -209,5 +224,5 @@ def _draw_span(axes: Axes, span: dict[Any, Any], row: int, longest: float) -> No
             ha="center",
             va="center",
             fontsize=9,
-            color="white" if dark else "black",
+            color="black" if colour in LIGHT else "white",
         )

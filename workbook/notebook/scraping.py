@@ -138,15 +138,19 @@ def quantile(cumulative: Series, q: float) -> float:
 
 
 def plot_buckets(cumulative: Series, title: str, marks: dict[str, float], xlabel: str) -> Figure:
-    """A histogram as Prometheus keeps it: the part of all observations at or below each bound, and values to mark."""
+    """A histogram as Prometheus keeps it: the part of all observations at or below each bound, and values to mark.
+
+    A mark's colour is that of its name's first word ("p95 exactly"); exact ones have a line without gaps.
+    """
     drawn, axes = figure(height=3.8)
     parts = cumulative / cumulative.iloc[-1]
     finite = parts[[not math.isinf(bound) for bound in parts.index]]
     axes.plot(finite.index, finite.to_numpy(), "o-", label="the bounds of the buckets")
-    for number, (name, at) in enumerate(marks.items()):
-        axes.axvline(
-            at, color=f"C{number + 1}", linestyle=["--", "-.", ":"][number % 3], label=f"{name}: {at:.3f}"
-        )
+    first_words = list(dict.fromkeys(name.partition(" ")[0] for name in marks))
+    for name, at in marks.items():
+        colour = f"C{1 + first_words.index(name.partition(' ')[0])}"
+        line = "-" if "exact" in name else "--"
+        axes.axvline(at, color=colour, linestyle=line, label=f"{name}: {at:.3f}")
     axes.set(xscale="log", xlabel=xlabel, ylabel="part at or below", title=title, ylim=(-0.03, 1.06))
     axes.legend(loc="upper left")
     return drawn

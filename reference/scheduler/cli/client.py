@@ -1,5 +1,6 @@
 """A connection to the scheduler's API, and what its refusals mean to a person."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ import typer
 
 from scheduler.cli.failures import Refused
 
-DEFAULT_ADDRESS = "localhost:8081"
+DEFAULT_ADDRESS = f"localhost:{os.environ.get('GRPC_PORT') or 8081}"
 CALL_SECONDS = 15.0
 OPTIONS = [
     ("grpc.enable_http_proxy", 0),  # a proxy for the web would hide a scheduler on this machine
@@ -48,7 +49,7 @@ def failure(error: Any, address: str) -> Refused:
     code, details = error.code(), error.details() or ""
     if code is grpc.StatusCode.UNAVAILABLE and is_away(details):
         return Refused(
-            f"no scheduler answers at {address}: `scheduler up` starts one, --address names another"
+            f"no scheduler answers at {address}: `scheduler up` or `workbook serve` starts one, --address names another"
         )
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return Refused(f"the server at {address} is no scheduler: {details}")
