@@ -322,6 +322,9 @@ def test_task_5_repeats_nothing_while_jobs_arrive(world):
         order,
         "10 jobs in pages of 3, while two new ones arrive after each page",
         "the new jobs pushed the others down, and a page began too early. Do not count rows: remember where you were",
+        "a page began below its bookmark. Is the bookmark the last job that you showed, and not the one too many? Are "
+        "the two columns compared as a pair?",
+        ends=(3, 6, 9),
     )
 
 
@@ -575,12 +578,13 @@ def _walk(world, size, between=None, **filters):
             between(ids)
 
 
-def _check_walk(got, order, what, why=""):
+def _check_walk(got, order, what, why="", why_missing="", ends=()):
     """Compare what a client saw with what is there; jobs are named by their place, 1 for the newest."""
     seen, wanted = _numbers(got, order), list(range(1, len(order) + 1))
     twice = sorted({number for number in seen if seen.count(number) > 1})
     missing = [number for number in wanted if number not in seen]
     hint = f". {why[0].upper()}{why[1:]}" if why else ""
+    hint_missing = f". {why_missing[0].upper()}{why_missing[1:]}" if why_missing else hint
     assert seen == wanted, diagnose(
         what,
         seen,
@@ -588,12 +592,16 @@ def _check_walk(got, order, what, why=""):
         [
             (seen == wanted[::-1], "the oldest comes first; the newest is wanted first"),
             (bool(twice and missing), f"{_some(twice)} came twice, and {_some(missing)} never{hint}"),
+            (
+                bool(twice and set(twice) <= set(ends)),
+                f"{_some(twice)} came twice: the bookmarked job came again; compare with < and not <=",
+            ),
             (bool(twice), f"{_some(twice)} came twice{hint}"),
             (
                 bool(missing and seen == wanted[: len(seen)] and not why),
                 f"{_some(missing)} never came: a next_page_token was empty too early",
             ),
-            (bool(missing), f"{_some(missing)} never came{hint}"),
+            (bool(missing), f"{_some(missing)} never came{hint_missing}"),
             (True, f"all came, and in another order than newest first{hint}"),
         ],
     )

@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.client import HTTPConnection
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -875,7 +876,11 @@ def _counted(world, method: str, code: str, times: int = 1) -> None:
         got = calls()
         codes = {labels.get("code") for labels, _ in got}
         known = [
-            (not got, f"nothing was counted, and the call has ended with {code}"),
+            (
+                not got,
+                f"nothing was counted, and the call has ended with {code}. Does your interceptor call answered(…), and "
+                "have you written answered in metrics.py? Until then it is NoMetrics' own, which counts nothing",
+            ),
             ("/" in str(got), "the method is its name alone, as around_unary is given it"),
             (codes == {"OK"} != {code}, f"counted as OK, and the client got {code}; code_of says which"),
             (sum(value for _, value in got) > times, "counted more than once"),
@@ -997,6 +1002,72 @@ def test_task_6_shows_how_many_watches_are_open(world):
     _open_watches(world, 1, "one of two streams was left by its client")
     second.leave()
     _open_watches(world, 0, "both streams were left by their clients")
+
+
+def test_task_6_counts_only_the_watches_of_jobs_as_open(code):
+    changes = []
+
+    class Noting(NoMetrics):
+        def watching(self, change: int) -> None:
+            changes.append(change)
+
+    async def read_all() -> None:
+        stream = await _through(code, Noting(), "/grpc.health.v1.Health/Watch", _two_events)
+        if hasattr(stream, "__aiter__"):
+            async for _ in stream:
+                pass
+        else:
+            await stream  # it writes its events to the context
+
+    asyncio.run(read_all())
+    assert not any(changes), (
+        "the health service's stream, Watch, was counted as an open watch. Only WatchJob is one: look at the name"
+    )
+
+
+def test_task_6_closes_the_generator_within(code):
+    ended = []
+
+    async def events(request, context):
+        try:
+            async for event in _two_events(request, context):
+                yield event
+        finally:
+            ended.append("the inner generator")
+
+    async def leave_early() -> bool:
+        stream = await _through(code, NoMetrics(), "/scheduler.v1.SchedulerService/WatchJob", events)
+        if not hasattr(stream, "aclose"):
+            await stream  # a coroutine, which nobody can close half-way
+            return True
+        await anext(stream)
+        await stream.aclose()
+        return bool(ended)
+
+    assert asyncio.run(leave_early()), (
+        "your generator was closed, and the one within it is still open, with its finally to run: "
+        "contextlib.aclosing closes it in time"
+    )
+
+
+async def _through(code, metrics: NoMetrics, method: str, events: Any) -> Any:
+    """The stream that the interceptor makes of `events`, as grpc.aio would ask it for one."""
+
+    async def find(details: Any) -> Any:
+        return grpc.unary_stream_rpc_method_handler(events)
+
+    details = SimpleNamespace(method=method, invocation_metadata=())
+    handler = await code.MetricsInterceptor(metrics).intercept_service(find, details)
+    return handler.unary_stream(None, SimpleNamespace(code=lambda: None, write=_ignore))
+
+
+async def _ignore(event: Any) -> None:
+    """Takes an event, as a context's `write` does."""
+
+
+async def _two_events(request, context):
+    yield 1
+    yield 2
 
 
 def _open_watches(world, expected: int, when: str) -> None:

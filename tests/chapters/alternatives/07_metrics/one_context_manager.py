@@ -45,13 +45,13 @@ class MetricsInterceptor(Interceptor):
     def around_stream(self, method, call):
         async def stream(request, context):
             with self.counting(method, context):
-                self.metrics.watching(1)
+                self.metrics.watching(method == "WatchJob")
                 events = call(request, context)
                 try:
                     async for event in events:
                         yield event
                 finally:
-                    self.metrics.watching(-1)
+                    self.metrics.watching(-(method == "WatchJob"))
                     await events.aclose()
 
         return stream

@@ -25,11 +25,12 @@ class MetricsInterceptor(aio.ServerInterceptor):
             return await self.count(method, context, handler.unary_unary(request, context))
 
         async def stream(request, context):
-            self.metrics.watching(1)
+            watches = 1 if method == "WatchJob" else 0
+            self.metrics.watching(watches)
             try:
                 await self.count(method, context, self.write_all(handler.unary_stream, request, context))
             finally:
-                self.metrics.watching(-1)
+                self.metrics.watching(-watches)
 
         kinds = (handler.request_deserializer, handler.response_serializer)
         if handler.response_streaming:
