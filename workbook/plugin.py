@@ -227,6 +227,10 @@ def _is_of_chapters(argument: str) -> bool:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for failed in terminalreporter.stats.get("error", []):
+        if isinstance(failed, pytest.CollectReport) and config.option.tbstyle == "no":
+            last = str(failed.longrepr).strip().splitlines()[-1].removeprefix("E").strip()
+            terminalreporter.write_line(f"{failed.nodeid} can't be read: {last}", red=True)
     results = config.stash[RESULTS]
     if results:
         implementation = config.getoption("--implementation")

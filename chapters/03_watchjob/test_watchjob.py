@@ -20,7 +20,7 @@ from workbook.stream import RpcFailed, brief
 OFTEN = pytest.mark.settings(watch_poll_seconds=0.02)
 ONCE_A_MINUTE = pytest.mark.settings(watch_poll_seconds=60)
 
-SOON = 3
+SOON = 5
 """Seconds that a test waits for what should come at once."""
 
 ENDED = [Status.SUCCEEDED, Status.FAILED, Status.DEADLETTER, Status.CANCELLED]

@@ -22,7 +22,7 @@ from workbook.diagnose import diagnose
 from workbook.loop import Hang
 
 TOP_DOWN = ["critical", "high", "default", "low"]
-SOON = 3.0
+SOON = 5.0
 """How long to wait for what a right worker does within milliseconds, where a wrong one never does it."""
 
 
@@ -132,6 +132,17 @@ def test_task_1_takes_from_the_most_urgent_queue_first(code, world):
             (not got, "nothing; are the four names q:critical, q:high, q:default and q:low?"),
         ],
     )
+
+
+def test_task_1_answers_as_soon_as_it_holds_an_entry(code, world):
+    push(world, *some_entries(1))
+    running = world.start(code.take, 5)
+    world.until(lambda: running.done or world.waiting_pops(), "take had popped what there was")
+    assert running.done, (
+        "one entry was there, and take(app, 5) holds it and waits for more: its job waits too. Wait only while you "
+        "hold nothing"
+    )
+    assert len(running.result()) == 1
 
 
 def test_task_1_takes_the_oldest_entry_of_a_queue_first(code, world):
@@ -567,6 +578,16 @@ def test_task_4_differs_from_call_to_call(code):
     assert len(set(got)) > 100, (
         f"300 delays after attempt 3 gave {len(set(got))} different ones: jobs that failed together would all come "
         "back together. Choose at random up to the limit"
+    )
+
+
+def test_task_4_keeps_to_a_cap_below_the_base(code):
+    longest = max(delays(code, 1, base=200.0, cap=100.0))
+    assert longest <= 100, diagnose(
+        "the longest of 300 delays after attempt 1, with base 200 and cap 100",
+        round(longest, 1),
+        "at most 100",
+        [(True, "above the cap, which holds for the first attempt too")],
     )
 
 
@@ -1119,8 +1140,8 @@ def test_task_9_runs_several_jobs_side_by_side(code, world, gate):
         worker.until(lambda: len(gate.started) == 3, "", SOON)
     except Hang:
         pytest.fail(
-            f"worker_pool_size is 3, three jobs wait, and {len(gate.started)} handler runs: start a task for each "
-            "job, and go on taking"
+            f"worker_pool_size is 3, three jobs wait, and only {len(gate.started)} of their handlers run: start a task "
+            "for each job, and go on taking"
         )
 
 
@@ -1534,6 +1555,25 @@ def test_task_13_writes_a_row_for_the_attempt(code, world):
         )
     )
     assert got[0]["error"], "task_attempts: error is empty; say that the lease ran out"
+
+
+def test_task_13_writes_both_rows_or_neither(code, world):
+    job = expired(world)
+    world.sql(
+        "INSERT INTO task_attempts VALUES (%s, %s, now(), now(), false, 'in the way, so that the second row fails')",
+        job.task_id,
+        job.attempts,
+    )
+    raised = None
+    try:
+        world.run(code.reap)
+    except psycopg.Error as error:
+        raised = error
+    row = world.row(job.task_id)
+    assert raised is None or row.status == "running", (
+        f"the row of task_attempts could not be written, and the job is {row.status} all the same: two transactions. "
+        "Put both into one, with app.db.transaction, or into one statement"
+    )
 
 
 def test_task_13_leaves_a_lease_that_lasts(code, world):

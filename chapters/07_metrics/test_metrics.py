@@ -871,7 +871,7 @@ def _counted(world, method: str, code: str, times: int = 1) -> None:
         return [one for one in everything if one[1] and method in one[0].get("method", method)]
 
     try:
-        world.until(lambda: calls() == expected, "the call was counted", within=2)
+        world.until(lambda: calls() == expected, "the call was counted", within=4)
     except Hang:
         got = calls()
         codes = {labels.get("code") for labels, _ in got}
@@ -910,7 +910,7 @@ def test_task_6_measures_how_long_a_call_took(world):
     name = "scheduler_grpc_request_seconds_count"
     expected = ({"method": "GetJob"}, 1.0)
     try:
-        world.until(lambda: expected in _series(world.scrape(), name), "the time was put down", within=2)
+        world.until(lambda: expected in _series(world.scrape(), name), "the time was put down", within=4)
     except Hang:
         got = [one for one in _series(world.scrape(), name) if one[0].get("method") == "GetJob"]
         pytest.fail(diagnose(name, got, [expected], [(not got, "no time was put down for GetJob")]))
@@ -1075,7 +1075,7 @@ def _open_watches(world, expected: int, when: str) -> None:
         return [value for _, value in _series(world.scrape(), "scheduler_watch_streams")]
 
     try:
-        world.until(lambda: watches() == [float(expected)], "the streams were counted", within=2)
+        world.until(lambda: watches() == [float(expected)], "the streams were counted", within=4)
     except Hang:
         got = watches()
         pytest.fail(

@@ -26,7 +26,7 @@ class Entry(NamedTuple):
     priority: Priority
 
 
-def decode_entry(raw: bytes) -> Entry:
+def decode_entry(raw: bytes | str) -> Entry:
     """Read an entry. Raises `ValueError` if it is not one: Redis holds what anybody pushed."""
     try:
         fields = json.loads(raw)

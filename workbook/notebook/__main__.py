@@ -3,6 +3,7 @@
 Joins the system that runs. If none does, it starts `scheduler up`, and says so; its log is in the data folder.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from scheduler import embedded
 from scheduler.cli.show import complain, dim, say
@@ -21,6 +23,7 @@ from workbook.book import ROOT
 NOTEBOOKS = ROOT / "notebooks"
 UP = "from workbook.child import end_with_parent; end_with_parent(); from scheduler.cli import main; main()"
 """`scheduler up` that ends with this process, however that ends."""
+NEWS = "@jupyterlab/apputils-extension:announcements"
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
@@ -97,21 +100,33 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 def _lab(arguments: list[str]) -> int:
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}", *_quiet(), *arguments]
     command.append(str(NOTEBOOKS / "01_redis_queues.ipynb"))
-    process = subprocess.Popen(command, cwd=NOTEBOOKS)
-    # Ctrl-C reaches JupyterLab too, which asks whether it is meant.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        return process.wait()
-    finally:
-        process.terminate()
-        process.wait()
+    with TemporaryDirectory() as folder:
+        process = subprocess.Popen(command, cwd=NOTEBOOKS, env=_without_news(Path(folder)))
+        # Ctrl-C reaches JupyterLab too, which asks whether it is meant.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return process.wait()
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _without_news(folder: Path) -> dict[str, str]:
+    """The environment, with settings of JupyterLab by which it does not ask whether to fetch its news."""
+    page = folder / "labconfig" / "page_config.json"
+    page.parent.mkdir()
+    page.write_text(json.dumps({"disabledExtensions": {NEWS: True}}), "utf-8")
+    others = os.environ.get("JUPYTER_CONFIG_PATH")
+    return {
+        **os.environ,
+        "JUPYTER_CONFIG_PATH": os.pathsep.join([str(folder), *([others] if others else [])]),
+    }
 
 
 def _quiet() -> list[str]:
-    """JupyterLab without looking for news, updates or extensions: nothing here needs the network."""
+    """JupyterLab without looking for updates or extensions: nothing here needs the network."""
     options = [
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        "--LabApp.news_url=None",
         "--LabApp.extension_manager=readonly",
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
