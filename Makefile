@@ -5,18 +5,22 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test check proto clean
+.PHONY: help run notebooks test check proto clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make run     start everything, submit some jobs and show them at work; Ctrl-C stops it"
-	@echo "make test    lint, type-check and test everything"
-	@echo "make check   lint and type-check only"
-	@echo "make proto   generate the protobuf and gRPC code anew"
-	@echo "make clean   remove the virtual environment, the data and the caches"
+	@echo "make run         start everything, submit some jobs and show them at work; Ctrl-C stops it"
+	@echo "make notebooks   JupyterLab on a running system, to look inside it"
+	@echo "make test        lint, type-check and test everything"
+	@echo "make check       lint and type-check only"
+	@echo "make proto       generate the protobuf and gRPC code anew"
+	@echo "make clean       remove the virtual environment, the data and the caches"
 
 run: $(VENV)/.installed
 	@$(BIN)/scheduler up --demo
+
+notebooks: $(VENV)/.installed-notebooks
+	@$(BIN)/python -m workbook.notebook
 
 test: check
 	@echo "==> tests of the scheduler and the workbook"
@@ -46,6 +50,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "==> installing the tools for tests"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,notebooks]'
+	@touch $@
+
+$(VENV)/.installed-notebooks: $(VENV)/.installed
+	@echo "==> installing JupyterLab and what the notebooks draw with"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[notebooks]'
 	@touch $@
 
 clean:
