@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from workbook.book import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MARK = "NOTEBOOK_TEST_MARK"
+OURS = secrets.token_hex(8)
+"""Tells what this run has started from what another one has, on the same machine at the same time."""
 ELSEWHERE = (
     "DATABASE_URL",
     "REDIS_HOST",
@@ -47,8 +50,8 @@ class Ran:
 
 
 def data_folder() -> Path:
-    """Where these runs keep their servers' data: never where a `scheduler up` of the developer's may run."""
-    return embedded.default_folder() / "tests-notebooks"
+    """Where this run keeps its servers' data: never where a `scheduler up` of the developer's may run."""
+    return embedded.default_folder() / f"tests-notebooks-{OURS}"
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -57,7 +60,7 @@ def environment(**changes: str) -> dict[str, str]:
         **kept,
         "SCHEDULER_DATA": str(data_folder()),
         "WORKBOOK_NOTEBOOK_QUICK": "1",
-        MARK: "1",
+        MARK: OURS,
         **changes,
     }
 
@@ -96,7 +99,7 @@ def _processes() -> list[str]:
     found = []
     for process in psutil.process_iter():
         try:
-            if MARK in process.environ() and process.pid != os.getpid():
+            if process.environ().get(MARK) == OURS and process.pid != os.getpid():
                 found.append(" ".join(process.cmdline()))
         except psutil.Error:
             continue

@@ -3,6 +3,7 @@
 import os
 import random
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,9 @@ PLOTS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _say_the_order(request: pytest.FixtureRequest) -> None:
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        reporter.write_line(f"\nthe notebooks' order: WORKBOOK_NOTEBOOK_SEED={SEED}")
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture else nullcontext():
+        print(f"\nthe notebooks' order: WORKBOOK_NOTEBOOK_SEED={SEED}")
 
 
 @pytest.mark.parametrize("path", ORDER, ids=lambda path: path.stem)

@@ -176,7 +176,7 @@ def _none(error: Exception) -> System:
         "No scheduler is running yet, so there is nothing to see here.",
         "Start one in a terminal, in the folder of this project:",
         "`. .venv/bin/activate && scheduler up`",
-        "Leave it running, come back, and choose Run → Restart Kernel and Run All Cells….",
+        "Leave it running, come back, and choose “Restart Kernel and Run All Cells” in the menu Run.",
         "Without it, a notebook starts servers for itself; this time it could not: " + why + ".",
         colour="#D55E00",
     )
