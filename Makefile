@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# A machine that stalls for seconds can miss a deadline. What failed runs once more, alone, and must pass then.
+AGAIN = $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+
 .PHONY: help run notebooks test check proto clean
 .DEFAULT_GOAL := help
 
@@ -24,9 +27,9 @@ notebooks: $(VENV)/.installed-notebooks
 
 test: check
 	@echo "==> tests of the scheduler and the workbook"
-	@$(BIN)/python -m pytest tests --ignore tests/chapters
+	@$(BIN)/python -m pytest tests --ignore tests/chapters || $(AGAIN) tests --ignore tests/chapters
 	@echo "==> proofs of the chapters (some minutes)"
-	@$(BIN)/python -m pytest tests/chapters --numprocesses 2
+	@$(BIN)/python -m pytest tests/chapters --numprocesses 2 || $(AGAIN) tests/chapters
 
 check: $(VENV)/.installed-dev
 	@echo "==> ruff"
