@@ -572,6 +572,8 @@ def test_task_7_goes_on_without_redis(world, when):
         world.proxies["redis"].cut()
         job = world.update(job, "running")
         _same(_next(stream, job), job, "the event of a change while Redis is away")
+    except NotImplementedError:
+        raise
     except RuntimeError:
         pytest.fail(
             f"Redis went away {when}, and get_message raised RuntimeError, for there was no subscription. Catch "
