@@ -6,11 +6,29 @@ import grpc
 import pytest
 from scheduler.app import App, open_app
 from scheduler.config import Settings
-from scheduler.parts import reference
 from scheduler.server import RunningApi, running_api
 from scheduler.v1 import scheduler_pb2_grpc
 
+from tests import under_test
+from workbook import mine
 from workbook.sandbox import Servers, servers
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    under_test.choose(config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Right code is never called wrong: what the chapters do not ask for is no test of another scheduler's."""
+    if under_test.is_reference():
+        return
+    left_out = [item for item in items if item.get_closest_marker("of_reference")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_report_header() -> list[str]:
+    return [] if under_test.is_reference() else ["the scheduler under test:", *mine.table(under_test.own())]
 
 
 @pytest.fixture(scope="session")
@@ -28,14 +46,14 @@ def settings(backends: Servers) -> Iterator[Settings]:
 @pytest.fixture
 async def app(settings: Settings) -> AsyncIterator[App]:
     """An app without a server: for calling pieces."""
-    async with open_app(settings, reference()) as opened:
+    async with open_app(settings, under_test.parts()) as opened:
         yield opened
 
 
 @pytest.fixture
 async def api(settings: Settings) -> AsyncIterator[RunningApi]:
     """A running API server, without a worker: jobs stay queued until a test does something about them."""
-    async with running_api(settings, reference()) as running:
+    async with running_api(settings, under_test.parts()) as running:
         yield running
 
 

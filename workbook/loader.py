@@ -1,9 +1,10 @@
 """Finds the code under test: the learner's, the reference's, or another answer's.
 
 An implementation is one of
-    learner      the files in the chapter's own folder, and nothing else
+    learner      the files in the chapter's own folder, and nothing else; `chapters` says the same
     reference    the modules of `scheduler`
-    a folder     files of the same names as the chapter's; what it lacks comes from the reference
+    a folder     files of the same names as the chapter's, or a folder of these for each chapter, by the chapter's name;
+                 what it lacks comes from the reference
     a file       one .py file whose names replace the reference's
 
 or several of them in layers, the uppermost first, as `task_2.py+task_1.py+learner`: a name comes from the first layer
@@ -19,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from workbook.book import ROOT, Chapter
+from workbook.book import CHAPTERS, ROOT, Chapter, chapters
 
 LEARNER = "learner"
 REFERENCE = "reference"
@@ -48,7 +49,7 @@ class Code:
 
     def __init__(self, chapter: Chapter, implementation: str = LEARNER) -> None:
         self._chapter = chapter
-        layers = implementation.split("+")
+        layers = [_for_chapter(chapter, layer) for layer in implementation.split("+")]
         self._layers = layers if layers[-1] in (LEARNER, REFERENCE) else [*layers, REFERENCE]
         self._loaded: dict[tuple[int, str], ModuleType | None] = {}
 
@@ -98,12 +99,38 @@ class Code:
         if layer == REFERENCE:
             return importlib.import_module(self._chapter.modules[file])
         path = Path(layer) if layer.endswith(".py") else Path(layer) / file
-        if not Path(layer).exists():
-            raise LoadError(f"--implementation {layer}: there is no such file or folder")
+        if layer.endswith(".py") and not path.exists():
+            raise LoadError(f"--implementation {layer}: there is no such file")
         return load_file(path, f"answer_{path.parent.name}") if path.exists() else None
 
 
+def _for_chapter(chapter: Chapter, layer: str) -> str:
+    """The layer, narrowed to one chapter where it is a folder of several. Raises `LoadError` if it holds no answer."""
+    folder = Path(layer)
+    if layer in (LEARNER, REFERENCE) or layer.endswith(".py"):
+        return layer
+    if not folder.is_dir():
+        raise LoadError(f"--implementation {layer}: there is no such file or folder")
+    if folder.resolve() == CHAPTERS:
+        return LEARNER
+    if (folder / chapter.name).is_dir():
+        return str(folder / chapter.name)
+    if any((folder / other.name).is_dir() for other in chapters()):
+        return REFERENCE
+    if not any((folder / file).exists() for file in chapter.modules):
+        raise LoadError(f"--implementation {layer}: the folder has no {' and no '.join(chapter.modules)}")
+    return layer
+
+
 _loading: ContextVar[tuple[Code, int]] = ContextVar("loading")
+
+
+def folder_of(chapter: Chapter, implementation: str) -> Path | None:
+    """The folder in which an implementation keeps a chapter's files; None for the reference's. Raises `LoadError`."""
+    layer = _for_chapter(chapter, implementation)
+    if layer == REFERENCE:
+        return None
+    return chapter.folder if layer == LEARNER else Path(layer)
 
 
 def earlier(name: str) -> Any:

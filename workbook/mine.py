@@ -5,16 +5,16 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scheduler.parts import Parts, reference
 
-from workbook import standing
+from workbook import caught_up, standing
 from workbook.book import ROOT, Chapter, Task, chapters
-from workbook.loader import LEARNER, Code
+from workbook.loader import LEARNER, Code, folder_of
 from workbook.skeletons import is_skeleton
 from workbook.standing import State
 
@@ -56,16 +56,20 @@ def _pieces_of(chapter: Chapter) -> Iterable[Piece]:
         yield Piece(chapter, field, *where[field], tasks=core or tuple(belonging))
 
 
-def finished() -> list[Piece]:
+def finished(untestable: Callable[[Chapter], None] = lambda _: None) -> list[Piece]:
     """The pieces whose tests are green now.
 
-    Runs the tests of the chapters about which the last runs do not say enough, in a process of their own. A chapter
-    that `workbook catch-up` has filled gives the pieces that are green in it all the same.
+    Runs the tests of the chapters about which the last runs do not say enough, in a process of their own; calls
+    `untestable` with each chapter whose tests then gave nothing. A chapter that `workbook catch-up` has filled gives
+    the pieces that are green in it all the same.
     """
     states = _known()
     untested = [chapter for chapter in chapters() if chapter.name not in states and _is_begun(chapter)]
     if untested:
         states |= _tested(untested)
+    for chapter in untested:
+        if chapter.name not in states:
+            untestable(chapter)
     return [
         piece
         for piece in pieces()
@@ -95,7 +99,7 @@ def _tested(these: list[Chapter]) -> dict[str, dict[int, bool]]:
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.json"
         command = [sys.executable, "-m", "pytest", *(str(chapter.folder) for chapter in these)]
-        command += ["--stretch", "-q", "--results", str(results)]
+        command += ["--stretch", "-q", "--continue-on-collection-errors", "--results", str(results)]
         subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
         tests = json.loads(results.read_text("utf-8")) if results.exists() else []
     states: dict[str, dict[int, bool]] = {}
@@ -105,23 +109,48 @@ def _tested(these: list[Chapter]) -> dict[str, dict[int, bool]]:
     return states
 
 
-def written() -> list[Piece]:
-    """The pieces that are more than a stub, tested or not."""
-    return [piece for piece in pieces() if not _is_stub(piece)]
+def written(implementation: str = LEARNER) -> list[Piece]:
+    """The pieces that an implementation has more of than a stub, tested or not."""
+    folders = {chapter.name: folder_of(chapter, implementation) for chapter in chapters()}
+    return [piece for piece in pieces() if _is_written(piece, folders[piece.chapter.name])]
 
 
-def parts(mine: Iterable[Piece]) -> Parts:
-    """The reference's pieces, with these of the learner's in their places."""
+def parts(own: Iterable[Piece], implementation: str = LEARNER) -> Parts:
+    """The reference's pieces, with these of the learner's, or of another implementation, in their places."""
     codes: dict[str, Code] = {}
-    own: dict[str, Any] = {}
-    for piece in mine:
-        code = codes.setdefault(piece.chapter.name, Code(piece.chapter, LEARNER))
-        own[piece.field] = code.get(piece.file, piece.name)
-    return replace(reference(), **own)
+    taken: dict[str, Any] = {}
+    for piece in own:
+        code = codes.setdefault(piece.chapter.name, Code(piece.chapter, implementation))
+        taken[piece.field] = code.get(piece.file, piece.name)
+    return replace(reference(), **taken)
 
 
-def _is_stub(piece: Piece) -> bool:
-    tree = ast.parse((piece.chapter.folder / piece.file).read_text("utf-8"))
-    named = [node for node in ast.walk(tree) if getattr(node, "name", None) == piece.name]
+def table(own: Iterable[Piece], whose: str = "yours") -> list[str]:
+    """A line a chapter: which pieces are one's own, and which come from the reference."""
+    fields = {piece.field for piece in own}
+    filled = caught_up.names()
+    lines = []
+    for chapter in chapters():
+        here = [piece.field for piece in pieces() if piece.chapter == chapter]
+        yours = [field for field in here if field in fields]
+        text = f"{whose}: {', '.join(yours)}" if yours else "the reference"
+        if not yours and chapter.name in filled:
+            text += " (caught up)"
+        if yours and len(yours) < len(here):
+            text += "; the rest: the reference"
+        lines.append(f"  {chapter.name:<12} {text}")
+    return lines
+
+
+def _is_written(piece: Piece, folder: Path | None) -> bool:
+    """Whether this folder has a piece, as more than a stub. One that Python can't read counts: loading it says why."""
+    path = folder / piece.file if folder else None
+    if path is None or not path.exists():
+        return False
+    try:
+        tree = ast.parse(path.read_text("utf-8"))
+    except SyntaxError:
+        return True  # loading it says where
+    named = [node for node in ast.walk(tree) if getattr(node, "name", "") == piece.name]
     raises = [node for top in named for node in ast.walk(top) if isinstance(node, ast.Raise)]
-    return any("NotImplementedError" in ast.unparse(node) for node in raises)
+    return bool(named) and not any("NotImplementedError" in ast.unparse(node) for node in raises)

@@ -4,7 +4,8 @@
     --stretch                                 the stretch tasks too
     --upto N                                  tasks up to number N only
 
-It acts on tests below `chapters/` alone. Installing the project registers it.
+It acts on tests below `chapters/` alone; `--implementation chapters` works for `tests/end_to_end` too. Installing the
+project registers it.
 """
 
 import json
@@ -38,13 +39,18 @@ COMPANION = "workbook-companion"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("workbook", "the workbook's chapters")
-    group.addoption("--implementation", default=LEARNER, help="learner, reference, a folder, or a .py file")
+    group.addoption("--implementation", help="learner (or chapters), reference, a folder, or a .py file")
     group.addoption("--stretch", action="store_true", help="run the stretch tasks too")
     group.addoption("--redis", choices=["fake", "real"], default="fake", help="what chapter 01 pushes to")
     group.addoption("--upto", type=int, metavar="N", help="only the tasks up to number N")
     group.addoption(
         "--results", metavar="FILE", help="write what each chapter test gave to this file, as JSON"
     )
+
+
+def implementation(config: pytest.Config) -> str:
+    """The code that the chapters' tests test: the learner's, unless the command line says otherwise."""
+    return config.getoption("--implementation") or LEARNER
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -107,7 +113,7 @@ def chapter(request: pytest.FixtureRequest) -> Chapter:
 @pytest.fixture(scope="module")
 def code(request: pytest.FixtureRequest, chapter: Chapter) -> Code:
     """The code under test: `code.queue_name("high")`."""
-    return Code(chapter, request.config.getoption("--implementation"))
+    return Code(chapter, implementation(request.config))
 
 
 @pytest.fixture
@@ -205,8 +211,8 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    implementation = config.getoption("--implementation")
-    return [] if implementation == LEARNER else [f"implementation: {implementation}"]
+    chosen = implementation(config)
+    return [] if chosen == LEARNER else [f"implementation: {chosen}"]
 
 
 @pytest.hookimpl(trylast=True)
@@ -233,9 +239,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             terminalreporter.write_line(f"{failed.nodeid} can't be read: {last}", red=True)
     results = config.stash[RESULTS]
     if results:
-        implementation = config.getoption("--implementation")
         advice = not config.pluginmanager.has_plugin(COMPANION)
-        for line in report.summary(results, implementation, advice):
+        for line in report.summary(results, implementation(config), advice):
             terminalreporter.write_line(line.text, **line.markup)
 
 

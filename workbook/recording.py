@@ -22,7 +22,7 @@ class Recording:
     def __init__(self, config: pytest.Config) -> None:
         global _depth
         _depth += 1
-        self._wanted = config.getoption("--implementation") == LEARNER and _depth == 1
+        self._wanted = config.getoption("--implementation") in (None, LEARNER) and _depth == 1
         # Before anything is loaded: what is saved meanwhile may or may not be what the tests saw.
         self._before = {one.name: progress.digest(one) for one in chapters()} if self._wanted else {}
         self._all: dict[str, dict[str, int]] = {}

@@ -7,13 +7,23 @@ import grpc
 import pytest
 from scheduler.entry import Entry
 from scheduler.jobs import Priority, Status
-from scheduler.parts import reference
 from scheduler.v1 import scheduler_pb2 as pb
 from scheduler.worker.handlers import handlers
 from scheduler.worker.one_job import Outcome
 from scheduler.worker.service import running_worker
 
-from tests.end_to_end.client import claim, finish, invalid, metric, on_shared, refused, row, serving
+from tests import under_test
+from tests.end_to_end.client import (
+    claim,
+    finish,
+    invalid,
+    metric,
+    of_reference,
+    on_shared,
+    refused,
+    row,
+    serving,
+)
 from tests.helpers import submit, until, until_status
 from tests.proxies import proxied_redis
 
@@ -37,6 +47,7 @@ async def put_into(app, status):
     return task_id
 
 
+@of_reference
 @on_shared
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.RETRY])
 async def test_a_job_that_has_not_ended_is_cancelled_once(shared, status):
@@ -105,7 +116,7 @@ async def test_a_cancelled_job_is_not_run(settings, api, stub):
     entry = api.app.parts.encode_entry(await row(api.app, gone))
     await cancel(stub, gone)
     await api.app.queue.redis.rpush("q:default", entry)  # as if its removal had come too late
-    async with running_worker(settings, reference()):
+    async with running_worker(settings, under_test.parts()):
         await until_status(api.app, kept, Status.SUCCEEDED)
     job = await row(api.app, gone)
     assert (job.status, job.attempts) == (Status.CANCELLED, 0)
@@ -123,7 +134,7 @@ async def test_a_running_handler_is_told(settings, api, stub, monkeypatch):
 
     monkeypatch.setitem(handlers._handlers, "endless", endless)
     beating = settings.model_copy(update={"heartbeat_seconds": 0.05})
-    async with running_worker(beating, reference()):
+    async with running_worker(beating, under_test.parts()):
         task_id = await submit(api.app, "endless")
         await until_status(api.app, task_id, Status.RUNNING)
         assert await cancel(stub, task_id) is True
@@ -172,6 +183,7 @@ async def test_a_cancel_and_a_finish_at_once_have_one_winner(api, stub):
         assert after.version == 3
 
 
+@of_reference
 async def test_cancelled_jobs_are_counted_by_their_type(api, stub):
     for type in ("noop", "nobody knows me"):
         await cancel(stub, await submit(api.app, type))

@@ -17,11 +17,11 @@ import httpx
 import pytest
 from scheduler.cli.app import app as command_line
 from scheduler.jobs import Priority, Status, get_job_row
-from scheduler.parts import reference
 from scheduler.worker.one_job import Outcome
 from scheduler.worker.service import running_worker
 from typer.testing import CliRunner
 
+from tests import under_test
 from tests.end_to_end.client import claim, finish
 from tests.end_to_end.commands import (
     SCHEDULER,
@@ -55,7 +55,7 @@ def client(api, environment):
 
 @pytest.fixture
 async def worker(settings):
-    async with running_worker(settings, reference()) as running:
+    async with running_worker(settings, under_test.parts()) as running:
         yield running
 
 

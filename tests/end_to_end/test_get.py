@@ -8,7 +8,17 @@ from scheduler.jobs import Status
 from scheduler.v1 import scheduler_pb2 as pb
 from scheduler.worker.one_job import Outcome
 
-from tests.end_to_end.client import claim, finish, invalid, metric, on_shared, refused, row, serving
+from tests.end_to_end.client import (
+    claim,
+    finish,
+    invalid,
+    metric,
+    of_reference,
+    on_shared,
+    refused,
+    row,
+    serving,
+)
 from tests.helpers import submit
 from tests.proxies import proxied_database
 
@@ -128,6 +138,7 @@ async def test_reading_changes_nothing(shared):
     assert await row(api.app, task_id) == before
 
 
+@of_reference
 async def test_each_answer_is_counted_with_its_code(api, stub):
     task_id = await submit(api.app)
     await get(stub, task_id)

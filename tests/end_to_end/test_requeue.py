@@ -7,11 +7,11 @@ import grpc
 import pytest
 from scheduler.entry import decode_entry
 from scheduler.jobs import Status
-from scheduler.parts import reference
 from scheduler.v1 import scheduler_pb2 as pb
 from scheduler.worker.one_job import Outcome
 from scheduler.worker.service import running_worker
 
+from tests import under_test
 from tests.end_to_end.client import claim, finish, invalid, metric, on_shared, refused, row, serving
 from tests.end_to_end.test_cancel import put_into
 from tests.helpers import submit, until, until_status
@@ -119,7 +119,7 @@ async def test_it_leaves_the_list_of_dead_letters(api, stub):
 
 async def test_a_worker_runs_it_again_and_it_can_succeed(settings, api, stub):
     task_id = await submit(api.app, "flaky", payload_json='{"failures": 2}', max_attempts=2)
-    async with running_worker(settings, reference()):
+    async with running_worker(settings, under_test.parts()):
         dead = await until_status(api.app, task_id, Status.DEADLETTER)
         assert dead.attempts == 2
         assert await requeue(stub, task_id) is True

@@ -14,12 +14,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from scheduler.config import ConfigError
 from scheduler.duties import every
-from scheduler.parts import reference
 from scheduler.process import background
 from scheduler.server import running_api
 from scheduler.v1 import scheduler_pb2 as pb
 
-from tests.end_to_end.client import connected, ended, metric, next_event, refused, serving
+from tests import under_test
+from tests.end_to_end.client import connected, ended, metric, next_event, of_reference, refused, serving
 from tests.helpers import submit, until
 from tests.proxies import proxied_database
 
@@ -60,6 +60,7 @@ async def test_the_health_of_a_service_that_it_does_not_have_is_not_found(api):
         assert (await refused(health_of(channel, "no.such.Service"))).code is grpc.StatusCode.NOT_FOUND
 
 
+@of_reference
 async def test_health_follows_the_database_away_and_back(settings):
     quick = settings.model_copy(update={"database_wait_seconds": 0.2})
     async with (
@@ -89,7 +90,7 @@ async def test_a_server_that_drains_is_not_serving_before_it_is_gone(settings):
         return pb.JobStatus()
 
     async with AsyncExitStack() as client:
-        async with running_api(settings, replace(reference(), get_job=slow_get)) as api:
+        async with running_api(settings, replace(under_test.parts(), get_job=slow_get)) as api:
             stub = await client.enter_async_context(connected(api))
             channel = await client.enter_async_context(channel_to(api))
             watching = health_pb2_grpc.HealthStub(channel).Watch(
@@ -150,7 +151,7 @@ async def test_calls_beyond_the_limit_are_refused_and_later_ones_are_not(setting
         return pb.JobStatus()
 
     limited = settings.model_copy(update={"max_unary_calls": 2})
-    async with serving(limited, replace(reference(), get_job=slow_get)) as (api, stub):
+    async with serving(limited, replace(under_test.parts(), get_job=slow_get)) as (api, stub):
         calls = [asyncio.ensure_future(stub.GetJob(pb.GetJobRequest())) for _ in range(2)]
         for _ in calls:
             await asyncio.wait_for(inside.get(), 20)
@@ -216,7 +217,7 @@ async def test_an_error_that_nobody_foresaw_is_internal_and_tells_the_client_not
         yield pb.JobEvent(version=1)
         raise ZeroDivisionError(SECRET)
 
-    parts = replace(reference(), get_job=failing_get, watch_job=failing_watch)
+    parts = replace(under_test.parts(), get_job=failing_get, watch_job=failing_watch)
     async with serving(settings, parts) as (api, stub):
         answer = await refused(stub.GetJob(pb.GetJobRequest()))
         stream = stub.WatchJob(pb.WatchJobRequest())
@@ -241,7 +242,7 @@ async def test_a_stream_may_yield_its_messages_or_write_them(settings, style):
         for version in (1, 2):
             await context.write(pb.JobEvent(version=version))
 
-    parts = replace(reference(), watch_job=yielding if style == "generator" else writing)
+    parts = replace(under_test.parts(), watch_job=yielding if style == "generator" else writing)
     async with serving(settings, parts) as (_, stub):
         stream = stub.WatchJob(pb.WatchJobRequest())
         assert [(await next_event(stream)).version for _ in range(2)] == [1, 2]
@@ -256,7 +257,7 @@ async def test_a_call_that_its_client_cancels_is_counted_and_leaves_no_slot_take
         await asyncio.Event().wait()
 
     limited = settings.model_copy(update={"max_unary_calls": 1})
-    async with serving(limited, replace(reference(), get_job=endless_get)) as (api, stub):
+    async with serving(limited, replace(under_test.parts(), get_job=endless_get)) as (api, stub):
         call = stub.GetJob(pb.GetJobRequest())
         await asyncio.wait_for(inside.wait(), 20)
         call.cancel()
@@ -268,6 +269,7 @@ async def test_a_call_that_its_client_cancels_is_counted_and_leaves_no_slot_take
         await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=20)
 
 
+@of_reference
 async def test_calls_are_counted_by_method_and_code(api, stub):
     [job_id] = [(await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")))).job_id]
     await stub.SubmitJobs(pb.SubmitJobsRequest())
@@ -294,6 +296,7 @@ async def test_calls_are_counted_by_method_and_code(api, stub):
         assert metric(api.app, "grpc_requests", method=method, code=code) == number, (method, code)
 
 
+@of_reference
 async def test_the_metrics_port_shows_what_was_done(api, stub):
     await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop", priority=pb.PRIORITY_HIGH)))
     async with httpx.AsyncClient(trust_env=False) as http:
@@ -337,10 +340,10 @@ async def test_calls_that_are_under_way_are_answered_before_the_server_is_gone(s
     async def slow_submit(app, new):
         inside.set()
         await go_on.wait()
-        return await reference().submit_job(app, new)
+        return await under_test.parts().submit_job(app, new)
 
     async with AsyncExitStack() as client:
-        async with running_api(settings, replace(reference(), submit_job=slow_submit)) as api:
+        async with running_api(settings, replace(under_test.parts(), submit_job=slow_submit)) as api:
             stub = await client.enter_async_context(connected(api))
             call = asyncio.ensure_future(stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop"))))
             await inside.wait()
@@ -357,7 +360,7 @@ async def test_a_call_that_never_ends_is_cancelled_after_the_grace(settings):
 
     hasty = settings.model_copy(update={"shutdown_grace_seconds": 0.1})
     async with AsyncExitStack() as client, asyncio.timeout(20):
-        async with running_api(hasty, replace(reference(), get_job=endless_get)) as api:
+        async with running_api(hasty, replace(under_test.parts(), get_job=endless_get)) as api:
             stub = await client.enter_async_context(connected(api))
             call = asyncio.ensure_future(refused(stub.GetJob(pb.GetJobRequest())))
             await inside.wait()
@@ -369,14 +372,14 @@ async def test_a_port_that_is_taken_is_named(settings, variable):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         there = settings.model_copy(update={variable: taken.getsockname()[1]})
         with pytest.raises(ConfigError, match=variable.upper()):
-            async with running_api(there, reference()):
+            async with running_api(there, under_test.parts()):
                 pass
 
 
 async def test_both_ports_are_free_again_after_a_server(settings):
-    async with running_api(settings, reference()) as first:
+    async with running_api(settings, under_test.parts()) as first:
         ports = {"grpc_port": first.port, "metrics_port": first.metrics_port}
-    async with running_api(settings.model_copy(update=ports), reference()) as second:
+    async with running_api(settings.model_copy(update=ports), under_test.parts()) as second:
         assert {"grpc_port": second.port, "metrics_port": second.metrics_port} == ports
 
 

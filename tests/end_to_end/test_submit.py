@@ -20,6 +20,7 @@ from tests.end_to_end.client import (
     finish,
     invalid,
     metric,
+    of_reference,
     on_shared,
     refusal,
     refused,
@@ -228,6 +229,7 @@ async def test_a_repeat_does_not_push_a_job_that_is_no_longer_queued(api, stub, 
     assert await entries(api.app) == []
 
 
+@of_reference
 async def test_only_created_jobs_are_counted(api, stub):
     await submit(stub, idempotency_key="k")
     await submit(stub, idempotency_key="k")

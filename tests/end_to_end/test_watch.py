@@ -9,13 +9,13 @@ import psycopg
 import pytest
 from scheduler.app import open_app
 from scheduler.jobs import Status
-from scheduler.parts import reference
 from scheduler.server import running_api
 from scheduler.v1 import scheduler_pb2 as pb
 from scheduler.v1 import scheduler_pb2_grpc
 from scheduler.worker.one_job import Outcome
 from scheduler.worker.service import running_worker
 
+from tests import under_test
 from tests.end_to_end.client import (
     claim,
     connected,
@@ -24,6 +24,7 @@ from tests.end_to_end.client import (
     invalid,
     metric,
     next_event,
+    of_reference,
     on_shared,
     rest,
     row,
@@ -163,6 +164,7 @@ async def test_a_job_that_ended_no_later_than_what_was_seen_ends_with_ok_and_not
     assert await stream.code() is grpc.StatusCode.OK
 
 
+@of_reference
 async def test_a_state_that_was_seen_is_not_sent_again(api, stub):
     task_id = await submit(api.app)
     stream = watch(stub, task_id, after_version=1)
@@ -191,6 +193,7 @@ async def test_a_stream_that_was_lost_is_resumed_without_gap_or_repeat(api, stub
     assert (missed.state, missed.version) == (SUCCEEDED, 3)
 
 
+@of_reference
 async def test_a_version_from_the_future_sends_only_what_comes_after_it(api, stub):
     task_id = await submit(api.app)
     stream = watch(stub, task_id, after_version=2)
@@ -200,6 +203,7 @@ async def test_a_version_from_the_future_sends_only_what_comes_after_it(api, stu
     assert [event.version for event in await rest(stream)] == [3]
 
 
+@of_reference
 async def test_two_streams_of_one_job_each_get_what_they_have_not_seen(api, stub):
     task_id = await submit(api.app)
     all_of_it, _ = await opened(stub, task_id)
@@ -240,7 +244,7 @@ async def test_many_changes_in_a_row_come_in_order_and_end_with_the_last(api, st
 async def test_a_worker_is_watched_from_queue_to_end(settings, api, stub):
     task_id = await submit(api.app, "flaky", payload_json='{"failures": 2}')
     stream, first = await opened(stub, task_id)
-    async with running_worker(settings, reference()):
+    async with running_worker(settings, under_test.parts()):
         events = [first, *await rest(stream)]
     must_rise(events)
     assert (events[-1].state, events[-1].attempts) == (SUCCEEDED, 3)
@@ -303,6 +307,7 @@ async def test_six_hundred_jobs_are_watched_side_by_side(api, stub):
 # --- a client that leaves, and one that is slow
 
 
+@of_reference
 async def test_a_client_that_cancels_frees_everything(api, stub):
     task_id = await submit(api.app)
     staying, _ = await opened(stub, task_id)
@@ -317,6 +322,7 @@ async def test_a_client_that_cancels_frees_everything(api, stub):
     assert metric(api.app, "grpc_requests", method="WatchJob", code="CANCELLED") == 2
 
 
+@of_reference
 async def test_a_client_whose_connection_ends_frees_everything(api):
     task_ids = [await submit(api.app) for _ in range(5)]
     async with connected(api) as stub:
@@ -335,6 +341,7 @@ async def test_a_client_that_leaves_before_its_first_event_frees_everything(api,
     await until_nothing_is_left(api.app)
 
 
+@of_reference
 async def test_a_client_that_leaves_at_any_moment_frees_everything(api, stub):
     """Python 3.11 can lose a cancellation that comes in the same turn of the loop as what was waited for."""
     task_ids = [await submit(api.app) for _ in range(3)]
@@ -357,6 +364,7 @@ async def test_a_stream_that_runs_out_of_its_deadline_frees_everything(api, stub
     await until_nothing_is_left(api.app)
 
 
+@of_reference
 async def test_a_stream_that_ended_frees_everything(api, stub):
     task_id = await submit(api.app)
     stream, _ = await opened(stub, task_id)
@@ -462,9 +470,10 @@ async def test_a_watch_works_while_redis_hangs(settings):
         await redis.restore()
 
 
+@of_reference
 async def test_every_watch_is_subscribed_again_when_redis_is_back(settings):
     async with (
-        open_app(settings, reference()) as beside,
+        open_app(settings, under_test.parts()) as beside,
         proxied_redis(settings) as (through, redis),
         serving(through) as (api, stub),
     ):
@@ -481,10 +490,11 @@ async def test_every_watch_is_subscribed_again_when_redis_is_back(settings):
         assert (await rest(stream))[-1].state == SUCCEEDED
 
 
+@of_reference
 async def test_a_database_that_is_away_for_a_moment_does_not_end_the_stream(settings):
     quick = settings.model_copy(update={"database_wait_seconds": 0.2})
     async with (
-        open_app(settings, reference()) as beside,
+        open_app(settings, under_test.parts()) as beside,
         proxied_database(quick) as (through, database),
         serving(through) as (api, stub),
     ):
@@ -513,6 +523,7 @@ async def test_a_watch_that_begins_while_the_database_is_away_is_unavailable(set
         await database.restore()
 
 
+@of_reference
 @pytest.mark.parametrize("error", [psycopg.ProgrammingError("unforeseen"), KeyError("unforeseen")], ids=type)
 async def test_an_unforeseen_error_in_the_hub_stops_no_watch(api, stub, monkeypatch, error):
     task_id = await submit(api.app)
@@ -532,6 +543,7 @@ async def test_an_unforeseen_error_in_the_hub_stops_no_watch(api, stub, monkeypa
     assert (await next_event(stream)).state == RUNNING
 
 
+@of_reference
 @pytest.mark.parametrize("name", ["job:", "job:garbage", "job:\xff"])
 async def test_a_hint_that_is_none_is_passed_over(api, stub, name):
     task_id = await submit(api.app)
@@ -546,6 +558,7 @@ async def test_a_hint_that_is_none_is_passed_over(api, stub, name):
 # --- the end of the server
 
 
+@of_reference
 async def test_a_server_that_drains_ends_its_streams_as_unavailable(settings):
     async with AsyncExitStack() as client:
         async with serving_only(settings) as api:
@@ -560,12 +573,14 @@ async def test_a_server_that_drains_ends_its_streams_as_unavailable(settings):
         assert metric(api.app, "grpc_requests", method="WatchJob", code="UNAVAILABLE") == 3
 
 
+@of_reference
 async def test_a_watch_that_begins_while_the_server_drains_is_unavailable(api, stub):
     task_id = await submit(api.app)
     api.app.hub.drain()
     assert (await ended(watch(stub, task_id))).code is grpc.StatusCode.UNAVAILABLE
 
 
+@of_reference
 async def test_draining_does_not_wait_for_a_job_that_goes_on(settings):
     patient = settings.model_copy(update={"shutdown_grace_seconds": 3_600})
     async with AsyncExitStack() as client:
@@ -579,7 +594,7 @@ async def test_the_stream_tells_that_a_stopping_worker_gave_the_job_back(setting
     task_id = await submit(api.app, "sleep", payload_json='{"seconds": 3600}')
     stream, _ = await opened(stub, task_id)
     hasty = settings.model_copy(update={"shutdown_grace_seconds": 0.05})
-    async with running_worker(hasty, reference()):
+    async with running_worker(hasty, under_test.parts()):
         await until_status(api.app, task_id, Status.RUNNING)
 
     async def given_back():
@@ -591,4 +606,4 @@ async def test_the_stream_tells_that_a_stopping_worker_gave_the_job_back(setting
 
 def serving_only(settings):
     """A server whose client is another's affair: one that outlives it."""
-    return running_api(settings, reference())
+    return running_api(settings, under_test.parts())

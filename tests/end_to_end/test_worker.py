@@ -15,11 +15,12 @@ from scheduler.app import App
 from scheduler.hints import LEASES, dead_letters
 from scheduler.job_queue import encode_entry, queue_name
 from scheduler.jobs import Job, PermanentError, Priority, Status
-from scheduler.parts import reference
 from scheduler.v1 import scheduler_pb2 as pb
 from scheduler.worker.handlers import Handler, handlers, must_stop
 from scheduler.worker.service import running_worker
 
+from tests import under_test
+from tests.end_to_end.client import of_reference
 from tests.faults.tools import (
     Gate,
     attempt_rows,
@@ -142,7 +143,7 @@ async def test_a_payload_that_python_cannot_read_fails_its_own_job_only(backends
         bad = [await submit(app, "sleep", payload_json='{"seconds": 1e5000}')]
         bad.append(await submit(app, "db_tx", payload_json='{"note": 1e5000}'))
         good = [await submit(app, "sleep", payload_json='{"seconds": 0}') for _ in range(5)]
-        async with running_worker(app.settings, reference()):
+        async with running_worker(app.settings, under_test.parts()):
             for task_id in bad:
                 job = await until_status(app, task_id, *TERMINAL)
                 assert (job.status, job.attempts) == (Status.FAILED, 1)
@@ -173,6 +174,7 @@ WEIRD: dict[str, BaseException] = {
 }
 
 
+@of_reference
 @pytest.mark.parametrize("blocking", [False, True], ids=["async", "plain"])
 async def test_whatever_a_handler_raises_is_an_attempt_that_failed_and_no_more(
     backends: Servers, blocking: bool
@@ -202,6 +204,7 @@ async def test_whatever_a_handler_raises_is_an_attempt_that_failed_and_no_more(
             assert counted(worker.metrics.stale_writes) == 0
 
 
+@of_reference
 async def test_a_handler_that_takes_too_long_is_stopped_and_its_attempt_says_so(backends: Servers) -> None:
     def waits_to_be_told(app: App, job: Job) -> None:
         while not must_stop():
@@ -253,12 +256,13 @@ async def test_the_most_urgent_jobs_run_first_and_each_queue_in_its_own_order(ba
             for _ in range(3):
                 for priority in reversed(Priority):
                     submitted[priority].append(await submit(app, "note", priority=priority))
-            async with running_worker(app.settings, reference()):
+            async with running_worker(app.settings, under_test.parts()):
                 await until_true(lambda: len(order) == 12, "all twelve ran")
     expected = [Priority.CRITICAL, Priority.HIGH, Priority.DEFAULT, Priority.LOW]
     assert order == [task_id for priority in expected for task_id in submitted[priority]]
 
 
+@of_reference
 async def test_as_many_run_at_once_as_there_are_slots_and_the_rest_stay_in_redis(backends: Servers) -> None:
     slots, jobs = 3, 12
     may_end = asyncio.Semaphore(0)
@@ -280,7 +284,7 @@ async def test_as_many_run_at_once_as_there_are_slots_and_the_rest_stay_in_redis
             async def left() -> int:
                 return sum([len(await queued_ids(app, priority)) for priority in Priority])
 
-            async with running_worker(app.settings, reference()) as worker:
+            async with running_worker(app.settings, under_test.parts()) as worker:
                 for released in range(jobs):
                     full = min(slots, jobs - released)
                     await until_true(lambda full=full: running == full, f"{full} run")
@@ -318,6 +322,7 @@ async def test_plain_handlers_run_side_by_side_in_as_many_threads_as_there_are_s
 # Retries, dead letters, requeue
 
 
+@of_reference
 async def test_a_failed_attempt_waits_its_backoff_and_then_runs_again(backends: Servers) -> None:
     gate = Gate()
 
@@ -372,6 +377,7 @@ async def test_a_retry_is_not_run_before_it_is_due(backends: Servers) -> None:
             assert began[1] - began[0] >= delay - 0.01
 
 
+@of_reference
 async def test_a_job_without_attempts_left_becomes_a_dead_letter_that_people_can_see(
     backends: Servers,
 ) -> None:
@@ -392,6 +398,7 @@ async def test_a_job_without_attempts_left_becomes_a_dead_letter_that_people_can
         assert by_label(worker.metrics.job_retries, "type") == {("always_fail",): 2}
 
 
+@of_reference
 async def test_a_requeued_job_runs_again_with_at_least_one_attempt_more(backends: Servers) -> None:
     async with working(backends) as (app, worker):
         task_id = await submit(app, "flaky", max_attempts=1, **payload(failures=1))
@@ -415,6 +422,7 @@ async def test_a_requeued_job_runs_again_with_at_least_one_attempt_more(backends
 # The queue holds what it holds
 
 
+@of_reference
 async def test_what_is_no_entry_is_dropped_and_counted_and_its_neighbours_run(backends: Servers) -> None:
     rubbish: list[bytes] = [
         b"",
@@ -435,7 +443,7 @@ async def test_what_is_no_entry_is_dropped_and_counted_and_its_neighbours_run(ba
             ids.append(await submit(app))
             await app.queue.redis.lpush(queue_name(Priority.DEFAULT), raw)
         ids.append(await submit(app))
-        async with running_worker(app.settings, reference()) as worker:
+        async with running_worker(app.settings, under_test.parts()) as worker:
             for task_id in ids:
                 job = await until_status(app, task_id, *TERMINAL)
                 assert (job.status, job.attempts) == (Status.SUCCEEDED, 1)
@@ -457,8 +465,8 @@ async def test_an_entry_that_comes_often_runs_its_job_once(backends: Servers) ->
                 for _ in range(4):
                     await app.queue.push(job)
             async with (
-                running_worker(app.settings, reference()),
-                running_worker(app.settings, reference()),
+                running_worker(app.settings, under_test.parts()),
+                running_worker(app.settings, under_test.parts()),
             ):
                 jobs = await until_all_ended(app)
 
@@ -470,6 +478,7 @@ async def test_an_entry_that_comes_often_runs_its_job_once(backends: Servers) ->
     assert {job.attempts for job in jobs.values()} == {1}
 
 
+@of_reference
 async def test_an_entry_of_a_job_that_nobody_knows_is_dropped_in_silence(backends: Servers) -> None:
     async with working(backends) as (app, worker):
         stranger = b'{"task_id":"%s","type":"noop","priority":"default"}' % str(uuid4()).encode()
@@ -482,6 +491,7 @@ async def test_an_entry_of_a_job_that_nobody_knows_is_dropped_in_silence(backend
 # Heartbeats, leases, cancels
 
 
+@of_reference
 async def test_a_handler_that_blocks_its_thread_keeps_its_lease(backends: Servers) -> None:
     may_end = threading.Event()
 
@@ -535,6 +545,7 @@ async def test_leases_are_shown_in_redis_while_jobs_run(backends: Servers) -> No
             await until(gone, "the lease is gone")
 
 
+@of_reference
 async def test_a_cancelled_job_s_handler_is_told_within_a_heartbeat(backends: Servers) -> None:
     gate = Gate()
     with handling(hold=gate.handle):
@@ -574,6 +585,7 @@ async def test_a_cancelled_job_s_plain_handler_can_ask_whether_to_stop(backends:
             assert (await row(app, task_id)).status is Status.CANCELLED
 
 
+@of_reference
 async def test_a_job_cancelled_while_it_finishes_stays_cancelled(backends: Servers) -> None:
     async def cancels_itself(app: App, job: Job) -> None:
         assert await app.parts.cancel_in_database(app, job.task_id) is not None
@@ -595,7 +607,7 @@ async def test_a_job_cancelled_while_it_waits_never_runs(backends: Servers) -> N
             victim, other = await submit(app, "hold"), await submit(app)
             # Only the row: its entry stays in the queue, as when Redis was away at the cancel.
             assert await app.parts.cancel_in_database(app, victim) is not None
-            async with running_worker(app.settings, reference()):
+            async with running_worker(app.settings, under_test.parts()):
                 await until_status(app, other, Status.SUCCEEDED)
             assert gate.started == []
             assert (await row(app, victim)).attempts == 0
@@ -604,6 +616,7 @@ async def test_a_job_cancelled_while_it_waits_never_runs(backends: Servers) -> N
 # The numbers
 
 
+@of_reference
 async def test_attempts_rows_and_metrics_say_what_was_done(backends: Servers) -> None:
     async def ends(app: App, job: Job) -> None:
         if job.payload.get("fail"):
@@ -618,7 +631,7 @@ async def test_attempts_rows_and_metrics_say_what_was_done(backends: Servers) ->
                 await submit(app, "always_fail", max_attempts=2)
                 await submit(app, "ends", **payload(fail=number % 2))
             await submit(app, "a_stranger")
-            async with running_worker(app.settings, reference()) as worker:
+            async with running_worker(app.settings, under_test.parts()) as worker:
                 jobs = await until_all_ended(app)
                 metrics = worker.app.metrics
 

@@ -26,11 +26,11 @@ from scheduler.app import App, open_app
 from scheduler.config import Settings
 from scheduler.job_queue import encode_entry, queue_name
 from scheduler.jobs import Job, Priority, Status
-from scheduler.parts import reference
 from scheduler.worker import one_job
 from scheduler.worker.service import running_worker
 from scheduler.worker.worker import Stage, Worker
 
+from tests import under_test
 from tests.faults.proxy import postgres_reply, proxy
 from tests.faults.tools import (
     Gate,
@@ -147,7 +147,7 @@ async def test_what_a_killed_worker_was_running_is_finished_by_another(
                 lone.send(signal.SIGKILL)
                 await lone.until_ended()
             assert {(await row(app, task_id)).status for task_id in ids} == {Status.RUNNING}
-            async with running_worker(app.settings, reference()) as worker:
+            async with running_worker(app.settings, under_test.parts()) as worker:
                 for task_id in ids:
                     job = await until_status(app, task_id, *TERMINAL)
                     assert (job.status, job.attempts, job.version) == (Status.SUCCEEDED, 2, 6)
@@ -161,7 +161,7 @@ async def test_a_job_whose_last_worker_was_killed_is_a_dead_letter(backends: Ser
         task_id = await submit(app, max_attempts=1)
         # A worker that is killed after its claim is one that is never heard of again.
         assert len(await app.parts.claim(app, await app.parts.take(app, 1))) == 1
-        async with running_worker(app.settings, reference()) as worker:
+        async with running_worker(app.settings, under_test.parts()) as worker:
             job = await until_status(app, task_id, *TERMINAL)
             assert (job.status, job.attempts) == (Status.DEADLETTER, 1)
             assert await attempt_rows(app, task_id) == [(1, False, "lease expired")]
@@ -179,7 +179,7 @@ async def test_a_worker_that_slept_past_its_lease_cannot_write_over_its_successo
             async with lone_worker(app.settings, tmp_path) as lone:
                 await lone.until_marked(f"started-{task_id}")
                 lone.send(signal.SIGSTOP)
-                async with running_worker(app.settings, reference()):
+                async with running_worker(app.settings, under_test.parts()):
                     before = await until_status(app, task_id, Status.SUCCEEDED)
                 lone.go()
                 lone.send(signal.SIGCONT)
@@ -234,7 +234,7 @@ async def test_nothing_is_lost_when_redis_is_emptied_in_mid_run(backends: Server
     with handling(counts=count):
         async with opened(backends, worker_pool_size=4, reconcile_age_seconds=0.3, **LONG) as app:
             ids = [await submit(app, "counts", priority=list(Priority)[number % 4]) for number in range(60)]
-            async with running_worker(app.settings, reference()) as worker:
+            async with running_worker(app.settings, under_test.parts()) as worker:
                 for _ in range(10):
                     may_run.release()
                 await until_true(lambda: len(counter) == 10, "ten have run")
@@ -255,7 +255,7 @@ async def test_a_job_submitted_while_redis_is_away_is_accepted_at_once_and_runs_
     async with (
         opened(backends, reconcile_age_seconds=0.3, **LONG) as app,
         proxy(app.settings.redis_port) as way,
-        open_app(at_port(app.settings, redis=way.port), reference()) as cut_off,
+        open_app(at_port(app.settings, redis=way.port), under_test.parts()) as cut_off,
     ):
         await way.away()
         start = monotonic()
@@ -263,7 +263,7 @@ async def test_a_job_submitted_while_redis_is_away_is_accepted_at_once_and_runs_
         assert monotonic() - start < 6
         assert counted(cut_off.metrics.push_failures) == 3
         assert {(await row(app, task_id)).status for task_id in ids} == {Status.QUEUED}
-        async with running_worker(app.settings, reference()):
+        async with running_worker(app.settings, under_test.parts()):
             await until_all_ended(app)
         await way.back()
         await submit(cut_off)
@@ -276,7 +276,7 @@ async def test_a_worker_outlives_redis(backends: Servers) -> None:
         async with (
             opened(backends, reconcile_age_seconds=0.3, **LONG) as app,
             proxy(app.settings.redis_port) as way,
-            running_worker(at_port(app.settings, redis=way.port), reference()),
+            running_worker(at_port(app.settings, redis=way.port), under_test.parts()),
         ):
             ids = [await submit(app, "counts")]
             await until_all_ended(app)
@@ -293,7 +293,7 @@ async def test_entries_whose_worker_died_before_its_claim_are_pushed_again(backe
         async with opened(backends, reconcile_age_seconds=0.3, **LONG) as app:
             ids = [await submit(app, "counts") for _ in range(8)]
             assert len(await app.parts.take(app, 5)) == 5  # and then nothing: the worker is dead
-            async with running_worker(app.settings, reference()) as worker:
+            async with running_worker(app.settings, under_test.parts()) as worker:
                 jobs = await until_all_ended(app)
                 # It counts what it has pushed, and by then the jobs may have run.
                 repushed = worker.app.metrics.entries_repushed_total
@@ -311,7 +311,7 @@ async def test_entries_whose_reply_got_lost_are_pushed_again(backends: Servers) 
         ):
             ids = [await submit(app, "counts") for _ in range(5)]
             way.cut_after(b"BLMPOP")
-            async with running_worker(at_port(app.settings, redis=way.port), reference()):
+            async with running_worker(at_port(app.settings, redis=way.port), under_test.parts()):
                 await asyncio.wait_for(way.fired.wait(), 20)
                 await until_all_ended(app)
     assert counter == dict.fromkeys(ids, 1)
@@ -320,7 +320,7 @@ async def test_entries_whose_reply_got_lost_are_pushed_again(backends: Servers) 
 async def test_a_job_inserted_by_a_process_that_died_before_its_push_runs(backends: Servers) -> None:
     async with opened(backends, reconcile_age_seconds=0.3, **LONG) as app:
         await insert(app, 3)
-        async with running_worker(app.settings, reference()):
+        async with running_worker(app.settings, under_test.parts()):
             jobs = await until_all_ended(app)
     assert {job.status for job in jobs.values()} == {Status.SUCCEEDED}
 
@@ -338,7 +338,8 @@ async def test_a_claim_whose_connection_was_cut_runs_its_jobs_once(backends: Ser
         ):
             ids = [await submit(app, "counts") for _ in range(5)]
             async with running_worker(
-                at_port(app.settings, database=way.port), replace(reference(), reap=never, reconcile=never)
+                at_port(app.settings, database=way.port),
+                replace(under_test.parts(), reap=never, reconcile=never),
             ) as worker:
                 # The claim that follows finds all five; nothing but the claim itself can bring them back.
                 way.cut_after(CLAIM, postgres_reply) if commits else way.cut_before(CLAIM)
@@ -360,7 +361,7 @@ async def test_a_finish_whose_reply_was_lost_counts_once(backends: Servers) -> N
         async with (
             opened(backends, **LONG) as app,
             proxy(database_port(app.settings)) as way,
-            running_worker(at_port(app.settings, database=way.port), reference()) as worker,
+            running_worker(at_port(app.settings, database=way.port), under_test.parts()) as worker,
         ):
             ids = [await submit(app, "hold") for _ in range(4)]
             await until_true(lambda: len(gate.started) == 4, "all run")
@@ -395,7 +396,7 @@ async def test_jobs_end_as_they_should_when_the_database_was_away_under_load(bac
                 await submit(app, "tries", payload_json=f'{{"failures": {n % 4}}}'): n % 4 for n in range(150)
             }
             own = at_port(app.settings, database=way.port)
-            async with running_worker(own, reference()) as worker:
+            async with running_worker(own, under_test.parts()) as worker:
                 for after in (20, 60):
                     await until_true(lambda after=after: len(done) >= after, f"{after} are done")
                     await way.away()
@@ -437,7 +438,7 @@ async def test_a_handler_is_stopped_when_no_heartbeat_gets_through_before_its_le
         async with (
             opened(backends, lease_seconds=1.2, heartbeat_seconds=0.3) as app,
             proxy(database_port(app.settings)) as way,
-            running_worker(at_port(app.settings, database=way.port), reference()),
+            running_worker(at_port(app.settings, database=way.port), under_test.parts()),
         ):
             task_id = await submit(app, "hold", max_attempts=1)
             await until_true(lambda: bool(gate.started), "it runs")
@@ -462,7 +463,7 @@ async def test_a_claim_that_took_longer_than_its_lease_starts_only_what_is_still
     backends: Servers,
 ) -> None:
     counter, count = runs()
-    parts = reference()
+    parts = under_test.parts()
 
     async def slow_claim(app: App, entries: Any) -> list[Job]:
         jobs = await parts.claim(app, entries)
@@ -499,7 +500,7 @@ async def test_a_claim_that_took_longer_than_its_lease_starts_only_what_is_still
 async def test_a_job_whose_claim_took_longer_than_a_lease_runs_if_it_is_still_the_worker_s(
     backends: Servers,
 ) -> None:
-    parts = reference()
+    parts = under_test.parts()
     counter, count = runs()
 
     async def late_claim(app: App, entries: Any) -> list[Job]:
@@ -518,7 +519,7 @@ async def test_a_job_whose_claim_took_longer_than_a_lease_runs_if_it_is_still_th
 
 async def test_a_heartbeat_that_misses_a_job_leaves_its_finish_alone(backends: Servers) -> None:
     """The finish has committed and its reply is on the way: to the heartbeat that comes now, the job is gone."""
-    parts = reference()
+    parts = under_test.parts()
     committed, missed = asyncio.Event(), asyncio.Event()
 
     async def slow_finish(app: App, job: Job, outcome: Any) -> bool:
@@ -558,7 +559,7 @@ async def test_a_job_cancelled_in_the_turn_in_which_it_starts_frees_its_slot(bac
 
     async with opened(backends, worker_pool_size=1, **LONG) as app:
         first, second = await submit(app, "always_fail"), await submit(app, "noop")
-        async with running_worker(app.settings, replace(reference(), worker=Hasty)):
+        async with running_worker(app.settings, replace(under_test.parts(), worker=Hasty)):
             await until_status(app, second, Status.SUCCEEDED)
             assert (await row(app, first)).status is Status.RUNNING
 
@@ -569,7 +570,7 @@ async def test_a_worker_that_claims_a_job_again_stops_its_own_earlier_attempt(ba
     async def heartbeat_gets_no_answer(app: App, jobs: Any) -> set[UUID]:
         return {job.task_id for job in jobs}  # as in a process that slept and has not beaten since
 
-    parts = replace(reference(), heartbeat=heartbeat_gets_no_answer)
+    parts = replace(under_test.parts(), heartbeat=heartbeat_gets_no_answer)
     with handling(hold=gate.handle):
         async with opened(backends, lease_seconds=0.6, heartbeat_seconds=0.2) as app:
             task_id = await submit(app, "hold")
@@ -626,7 +627,7 @@ async def test_what_outlasts_the_grace_is_given_back_and_loses_no_attempt(backen
                 assert await attempt_rows(app, task_id) == []
             assert sorted(await queued_ids(app, Priority.HIGH)) == sorted(ids)
             gate.opened.set()
-            async with running_worker(app.settings, reference()):
+            async with running_worker(app.settings, under_test.parts()):
                 for task_id in ids:
                     job = await until_status(app, task_id, *TERMINAL)
                     assert (job.status, job.attempts, job.max_attempts) == (Status.SUCCEEDED, 2, 2)
@@ -758,7 +759,7 @@ async def test_a_worker_stops_in_bounded_time_while_its_services_are_away(
 
 
 async def test_two_reconcilers_at_once_push_each_lost_job_once(backends: Servers) -> None:
-    async with opened(backends) as app, open_app(app.settings, reference()) as other:
+    async with opened(backends) as app, open_app(app.settings, under_test.parts()) as other:
         lost = await insert(app, 1_200)
         await age_pushes(app)
         pushed = await asyncio.gather(
@@ -775,7 +776,7 @@ async def test_the_reconciler_leaves_what_it_could_not_push_for_a_later_pass(bac
     async with (
         opened(backends) as app,
         proxy(app.settings.redis_port) as way,
-        open_app(at_port(app.settings, redis=way.port), reference()) as cut_off,
+        open_app(at_port(app.settings, redis=way.port), under_test.parts()) as cut_off,
     ):
         lost = await insert(app, 5)
         await age_pushes(app)

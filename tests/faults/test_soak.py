@@ -19,11 +19,11 @@ import pytest
 from scheduler.app import App
 from scheduler.config import Settings
 from scheduler.jobs import Job, Status
-from scheduler.parts import reference
 from scheduler.server import running_api
 from scheduler.v1 import scheduler_pb2 as pb
 from scheduler.v1 import scheduler_pb2_grpc
 
+from tests import under_test
 from tests.faults.tools import Stoppable, handling, opened, rows
 from tests.helpers import until
 from workbook.sandbox import Servers
@@ -149,7 +149,7 @@ async def test_every_job_ends_and_none_runs_twice_at_once_whatever_happens(
                 reconcile_age_seconds=1,
                 shutdown_grace_seconds=0.05,
             ) as app,
-            running_api(app.settings, reference()) as api,
+            running_api(app.settings, under_test.parts()) as api,
             grpc.aio.insecure_channel(f"127.0.0.1:{api.port}") as channel,
         ):
             stub = scheduler_pb2_grpc.SchedulerServiceStub(channel)

@@ -15,11 +15,11 @@ from scheduler.app import App, open_app
 from scheduler.config import Settings
 from scheduler.job_queue import queue_name
 from scheduler.jobs import Job, NewJob, Priority, get_job_row, insert_jobs
-from scheduler.parts import reference
 from scheduler.worker import one_job
 from scheduler.worker.handlers import Handler, handlers
 from scheduler.worker.service import RunningWorker, running_worker
 
+from tests import under_test
 from workbook.sandbox import Servers
 
 
@@ -45,14 +45,17 @@ def handling(**functions: Handler) -> Iterator[None]:
 async def opened(backends: Servers, **overrides: Any) -> AsyncIterator[App]:
     """An app in a sandbox of its own, with these settings: for submitting, and for looking."""
     with backends.sandbox(**overrides) as settings:
-        async with open_app(settings, reference()) as app:
+        async with open_app(settings, under_test.parts()) as app:
             yield app
 
 
 @asynccontextmanager
 async def working(backends: Servers, **overrides: Any) -> AsyncIterator[tuple[App, App]]:
     """A sandbox with a worker in it: an app to submit with, and the worker's own."""
-    async with opened(backends, **overrides) as app, running_worker(app.settings, reference()) as worker:
+    async with (
+        opened(backends, **overrides) as app,
+        running_worker(app.settings, under_test.parts()) as worker,
+    ):
         yield app, worker.app
 
 
@@ -67,7 +70,7 @@ class Stoppable:
 
     async def _run(self) -> None:
         try:
-            async with running_worker(self._settings, reference()) as worker:
+            async with running_worker(self._settings, under_test.parts()) as worker:
                 self._ready.set_result(worker)
                 await self._leave.wait()
         except BaseException as error:

@@ -1,10 +1,8 @@
 """What `workbook serve` is made of: finished pieces, and whatever has to be tested for that."""
 
-from contextlib import redirect_stdout
-from io import StringIO
 from unittest import mock
 
-from tests.workbook.books import Book, fresh_workbook, write
+from tests.workbook.books import DOUBLE, HALVE, Book, fresh_workbook, write
 
 STUB = 'raise NotImplementedError("01_queue task 1: name the queue of a priority")'
 
@@ -13,12 +11,11 @@ def test_chapters_that_were_caught_up_come_from_the_reference_and_it_says_so(boo
     book.add_real("01_queue")
     book.add_real("02_getjob")
     book.workbook("catch-up", "2")
-    out = StringIO()
-    with fresh_workbook(book), redirect_stdout(out):
-        from workbook.commands.serve import _show_pieces
+    with fresh_workbook(book):
+        from workbook import mine
 
-        _show_pieces([])
-    assert out.getvalue() == "  01_queue     the reference (caught up)\n  02_getjob    the reference\n"
+        lines = mine.table([])
+    assert lines == ["  01_queue     the reference (caught up)", "  02_getjob    the reference"]
 
 
 def test_only_chapters_in_which_something_is_written_are_tested(book: Book) -> None:
@@ -56,3 +53,21 @@ def test_a_chapter_whose_results_are_known_is_not_tested_again(book: Book) -> No
         progress.update(lambda known: known.chapters.update({chapter.name: record}))
         assert [piece.field for piece in mine.finished()] == ["queue_name", "encode_entry"]
         assert not run.called
+
+
+def test_a_chapter_whose_tests_can_not_be_read_is_named_and_the_others_count(book: Book) -> None:
+    book.add_small("01_small")
+    book.add_small("02_other")
+    for name in ("01_small", "02_other"):
+        double, halve = ((old.replace("01_small", name), new) for old, new in (DOUBLE, HALVE))
+        write(book.root / "chapters" / name / "numbers.py", double, halve)
+    (book.root / "chapters" / "01_small" / "test_small.py").write_text("import nothing_of_this_name", "utf-8")
+    named: list[str] = []
+    with fresh_workbook(book):
+        from workbook import book as fresh
+        from workbook import mine
+
+        states = mine._tested(list(fresh.chapters()))
+        mine.finished(lambda chapter: named.append(chapter.name))
+    assert states == {"02_other": {1: True, 2: True, 3: False}}
+    assert named == ["01_small"]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from scheduler.config import Settings
     from scheduler.parts import Parts
 
-    from workbook.mine import Piece
+    from workbook.book import Chapter
 
 
 def serve(
@@ -27,8 +27,9 @@ def serve(
 
     with expected():
         say(dim("Running the chapters' tests, to see which pieces are finished …"))
-        own = mine.finished()
-        _show_pieces(own)
+        own = mine.finished(_say_untestable)
+        for line in mine.table(own):
+            say(line)
         logs.configure()
         with services.started(lambda line: say(dim(line))) as settings:
             running.run(
@@ -39,19 +40,8 @@ def serve(
     running.leave()
 
 
-def _show_pieces(own: "list[Piece]") -> None:
-    from workbook import caught_up, mine
-
-    filled = caught_up.names()
-    for chapter in sorted({piece.chapter.name for piece in mine.pieces()}):
-        here = [piece for piece in mine.pieces() if piece.chapter.name == chapter]
-        yours = [piece.field for piece in here if piece in own]
-        text = f"yours: {', '.join(yours)}" if yours else "the reference"
-        if not yours and chapter in filled:
-            text += " (caught up)"
-        if yours and len(yours) < len(here):
-            text += "; the rest: the reference"
-        say(f"  {chapter:<12} {text}")
+def _say_untestable(chapter: "Chapter") -> None:
+    say(f"  The tests of {chapter.name} gave no result: `pytest chapters/{chapter.name}` says why.")
 
 
 async def _serve(settings: "Settings", parts: "Parts", with_worker: bool) -> None:
