@@ -11,6 +11,7 @@ from scheduler.v1 import scheduler_pb2_grpc
 
 from tests import under_test
 from workbook import mine
+from workbook.book import chapter
 from workbook.sandbox import Servers, servers
 
 
@@ -25,6 +26,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker("of_reference")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+    for item in items:
+        for mark in item.iter_markers("needs_task"):
+            task = chapter(mark.args[0]).task(mark.args[1])
+            if under_test.is_missing(task):
+                how = f"pytest chapters/{task.chapter} -k task_{task.number}_"
+                reason = f"asks for {task.address}, {task.name}, which is not green: {how}"
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_report_header() -> list[str]:

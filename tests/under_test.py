@@ -5,8 +5,11 @@ from functools import cache
 import pytest
 from scheduler.parts import Parts
 
-from workbook import mine
-from workbook.loader import REFERENCE
+from workbook import mine, standing
+from workbook.book import Task
+from workbook.book import chapter as one_chapter
+from workbook.loader import REFERENCE, folder_of
+from workbook.standing import State
 
 _implementation = REFERENCE
 
@@ -24,6 +27,17 @@ def is_reference() -> bool:
 def own() -> list[mine.Piece]:
     """The pieces that do not come from the reference."""
     return mine.written(_implementation)
+
+
+def is_missing(task: Task) -> bool:
+    """Whether the learner's own pieces of this task's chapter are under test, and the task is not green in them."""
+    chapter = one_chapter(task.chapter)
+    is_theirs = any(piece.chapter == chapter for piece in own())
+    return (
+        is_theirs
+        and folder_of(chapter, _implementation) == chapter.folder
+        and standing.now().state(task) is not State.GREEN
+    )
 
 
 @cache

@@ -102,6 +102,7 @@ async def test_every_entry_of_a_cancelled_job_leaves_its_queue_and_no_other(api,
     assert left == expected
 
 
+@pytest.mark.needs_task("04_cancel", 5)
 async def test_the_lease_of_a_cancelled_job_is_no_longer_shown(api, stub):
     [job] = await claim(api.app, await submit(api.app))
     api.app.hints.leased([job])
@@ -122,6 +123,7 @@ async def test_a_cancelled_job_is_not_run(settings, api, stub):
     assert (job.status, job.attempts) == (Status.CANCELLED, 0)
 
 
+@pytest.mark.needs_task("06_worker", 14)
 async def test_a_running_handler_is_told(settings, api, stub, monkeypatch):
     told = asyncio.Event()
 
@@ -152,6 +154,7 @@ async def test_a_job_is_cancelled_while_redis_is_down(settings):
         assert (await row(api.app, task_id)).status is Status.CANCELLED
 
 
+@pytest.mark.needs_task("04_cancel", 4)
 async def test_of_many_cancels_at_once_one_is_told_that_it_did_it(api, stub):
     task_id = await submit(api.app)
     answers = await asyncio.gather(*[cancel(stub, task_id) for _ in range(20)])
@@ -171,6 +174,7 @@ async def test_a_cancel_and_a_claim_at_once_have_one_winner(api, stub):
         assert (job.status, job.version) == (Status.CANCELLED, 2 + len(claimed))
 
 
+@pytest.mark.needs_task("04_cancel", 4)
 async def test_a_cancel_and_a_finish_at_once_have_one_winner(api, stub):
     jobs = [(await claim(api.app, await submit(api.app)))[0] for _ in range(20)]
     for job in jobs:

@@ -100,6 +100,7 @@ async def test_submit_prints_the_id_and_the_job_is_as_given(api, client):
     assert (job.idempotency_key, job.max_attempts, job.status) == ("k", 5, Status.QUEUED)
 
 
+@pytest.mark.needs_task("01_queue", 6)
 async def test_submit_twice_with_one_key_prints_one_id_as_json_too(client):
     first = await scheduler(client, "submit", "noop", "--key", "k")
     second = await scheduler(client, "submit", "noop", "--key", "k", "--json")
@@ -116,6 +117,7 @@ async def test_a_payload_comes_from_a_file_or_from_standard_input(api, client, t
         assert (await get_job_row(api.app, UUID(done.out.strip()))).payload == payload
 
 
+@pytest.mark.of_reference
 async def test_submit_watch_follows_the_job_to_its_success(client, worker):
     done = await scheduler(client, "submit", "noop", "--watch")
     assert done.code == 0
@@ -132,6 +134,7 @@ async def test_watch_prints_one_object_a_line_and_exits_with_1_if_the_job_did_no
     assert versions == sorted(set(versions))
 
 
+@pytest.mark.needs_task("03_watchjob", 6)
 async def test_watch_after_the_last_version_prints_nothing_and_exits_with_0(client, api):
     task_id = await ended_job(api.app, DEAD)
     done = await scheduler(client, "watch", str(task_id), "--after-version", "3")

@@ -119,6 +119,7 @@ async def test_an_unknown_job_is_not_found(shared):
     assert str(unknown) in answer.sentence
 
 
+@pytest.mark.of_reference
 @on_shared
 @pytest.mark.parametrize(
     "job_id", ["", "42", "not-a-uuid", uuid4().hex, f"urn:uuid:{uuid4()}", f" {uuid4()}"]
@@ -148,6 +149,7 @@ async def test_each_answer_is_counted_with_its_code(api, stub):
         assert metric(api.app, "grpc_requests", method="GetJob", code=code) == 1
 
 
+@pytest.mark.needs_task("02_getjob", 5)
 async def test_a_database_that_is_away_is_unavailable_and_says_nothing_of_where_it_was(settings):
     quick = settings.model_copy(update={"database_wait_seconds": 0.2})
     async with proxied_database(quick) as (through, database), serving(through) as (_, stub):

@@ -203,6 +203,7 @@ async def test_the_size_may_change_from_page_to_page(api, stub):
 # --- while things happen
 
 
+@pytest.mark.needs_task("05_listjobs", 5)
 async def test_a_walk_neither_skips_nor_repeats_while_jobs_arrive(api, stub):
     await plain(api.app, 50)
     there_at_first = await in_order(api.app)
@@ -215,6 +216,7 @@ async def test_a_walk_neither_skips_nor_repeats_while_jobs_arrive(api, stub):
     assert [job_id for job_id in shown if job_id in set(there_at_first)] == there_at_first
 
 
+@pytest.mark.needs_task("05_listjobs", 5)
 async def test_a_walk_goes_on_though_the_job_that_it_stopped_at_is_deleted(api, stub):
     await plain(api.app, 20)
     order = await in_order(api.app)
@@ -224,6 +226,7 @@ async def test_a_walk_goes_on_though_the_job_that_it_stopped_at_is_deleted(api, 
     assert [job.job_id for job in rest.jobs] == order[5:]
 
 
+@pytest.mark.needs_task("05_listjobs", 5)
 async def test_a_walk_over_one_state_neither_repeats_nor_loses_while_jobs_leave_it(api, stub):
     await plain(api.app, 30)
     order = await in_order(api.app)
@@ -259,6 +262,7 @@ FILTERS = {
 }
 
 
+@pytest.mark.needs_task("05_listjobs", 6)
 async def test_a_token_of_other_filters_is_refused(api, stub):
     await plain(api.app, 5)
     tokens = {
@@ -271,6 +275,7 @@ async def test_a_token_of_other_filters_is_refused(api, stub):
             assert await invalid(page(stub, page_token=token, **filters)) == ["page_token"]
 
 
+@pytest.mark.needs_task("05_listjobs", 6)
 @on_shared
 @pytest.mark.parametrize(
     "token",
@@ -298,6 +303,7 @@ async def test_a_token_that_is_none_is_refused(shared, token):
     assert await invalid(page(stub, page_token=token)) == ["page_token"]
 
 
+@pytest.mark.needs_task("05_listjobs", 6)
 async def test_a_token_with_any_character_changed_is_refused(api, stub):
     await plain(api.app, 5)
     token = (await page(stub, page_size=2)).next_page_token

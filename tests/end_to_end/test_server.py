@@ -311,6 +311,7 @@ async def test_the_metrics_port_shows_what_was_done(api, stub):
     assert "process_resident_memory_bytes" in page
 
 
+@pytest.mark.needs_task("02_getjob", 5)
 async def test_no_rpc_answers_anything_but_unavailable_while_the_database_is_away(settings):
     quick = settings.model_copy(update={"database_wait_seconds": 0.2})
     async with proxied_database(quick) as (through, database), serving(through) as (_, stub):

@@ -140,6 +140,7 @@ async def test_a_repeat_with_the_same_id_answers_that_id_and_changes_nothing(api
     assert await count(api.app) == 1
 
 
+@pytest.mark.needs_task("01_queue", 6)
 async def test_a_repeat_with_the_same_key_answers_the_first_id(api, stub):
     first = await submit(stub, idempotency_key="k", payload_json='{"n": 1}')
     again = await submit(stub, idempotency_key="k", type="sleep", payload_json='{"n": 2}')
@@ -148,6 +149,7 @@ async def test_a_repeat_with_the_same_key_answers_the_first_id(api, stub):
     assert (await row(api.app, first)).payload == {"n": 1}
 
 
+@pytest.mark.needs_task("01_queue", 6)
 async def test_a_new_id_with_a_known_key_answers_the_keys_job(api, stub):
     first = await submit(stub, idempotency_key="k")
     assert await submit(stub, idempotency_key="k", job_id=str(uuid4())) == first
@@ -174,6 +176,7 @@ async def test_an_empty_key_is_no_key(api, stub):
     assert (await api.app.db.fetch_one("SELECT count(idempotency_key) AS n FROM tasks"))["n"] == 0
 
 
+@pytest.mark.needs_task("01_queue", 6)
 @pytest.mark.parametrize("shared", ["id", "key", "both"])
 async def test_fifty_clients_at_once_create_one_job(api, shared):
     fields = {}
@@ -194,6 +197,7 @@ async def test_fifty_clients_at_once_create_one_job(api, shared):
     assert set(await entries(api.app)) == set(answers)
 
 
+@pytest.mark.needs_task("01_queue", 6)
 async def test_two_servers_and_many_clients_agree_on_each_keys_job(settings):
     async with serving(settings) as (first, one), serving(settings) as (_, two):
         answers = await asyncio.gather(
@@ -212,6 +216,7 @@ async def test_a_repeat_pushes_again_while_the_job_is_queued(api, stub):
     assert await entries(api.app) == [job_id]
 
 
+@pytest.mark.needs_task("01_queue", 6)
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.SUCCEEDED, Status.RETRY, Status.CANCELLED])
 async def test_a_repeat_does_not_push_a_job_that_is_no_longer_queued(api, stub, status):
     job_id = await submit(stub, idempotency_key="k")

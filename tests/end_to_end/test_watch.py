@@ -152,6 +152,7 @@ async def test_a_job_that_has_ended_sends_its_last_state_and_ends(shared, status
     assert event.state == state
 
 
+@pytest.mark.needs_task("03_watchjob", 6)
 @on_shared
 @pytest.mark.parametrize("beyond", [0, 1, 1_000, 2**63 - 1])
 async def test_a_job_that_ended_no_later_than_what_was_seen_ends_with_ok_and_nothing(shared, beyond):
@@ -406,6 +407,7 @@ async def test_a_watch_that_is_read_late_has_only_the_latest_state(app):
 # --- services that are away
 
 
+@pytest.mark.needs_task("03_watchjob", 7)
 async def test_a_hint_wakes_a_watch_long_before_its_poll(settings):
     async with serving(settings.model_copy(update={"watch_poll_seconds": 3_600})) as (api, stub):
         task_id = await submit(api.app)
@@ -417,6 +419,7 @@ async def test_a_hint_wakes_a_watch_long_before_its_poll(settings):
         assert (await rest(stream))[-1].state == SUCCEEDED
 
 
+@pytest.mark.needs_task("03_watchjob", 7)
 async def test_a_hint_wakes_a_watch_however_long_nothing_was_hinted(settings):
     """The subscription must outlive the time after which an ordinary command of Redis has failed."""
     async with serving(settings.model_copy(update={"watch_poll_seconds": 3_600})) as (api, stub):

@@ -221,6 +221,7 @@ async def test_a_handler_that_takes_too_long_is_stopped_and_its_attempt_says_so(
             await until_true(lambda: app.handlers.abandoned() == 0, "the threads saw that they must stop")
 
 
+@pytest.mark.of_reference
 async def test_a_thread_that_overran_its_time_gives_its_slot_back_when_it_ends(backends: Servers) -> None:
     may_end = threading.Event()
 
@@ -522,6 +523,7 @@ async def test_a_handler_that_blocks_its_thread_keeps_its_lease(backends: Server
         may_end.set()
 
 
+@pytest.mark.needs_task("06_worker", 11)
 async def test_leases_are_shown_in_redis_while_jobs_run(backends: Servers) -> None:
     gate = Gate()
     with handling(hold=gate.handle):
@@ -568,6 +570,7 @@ async def test_a_cancelled_job_s_handler_is_told_within_a_heartbeat(backends: Se
             await until_true(lambda: counted(worker.metrics.jobs_inflight) == 0, "both slots are free")
 
 
+@pytest.mark.needs_task("06_worker", 14)
 async def test_a_cancelled_job_s_plain_handler_can_ask_whether_to_stop(backends: Servers) -> None:
     stopped = threading.Event()
 
