@@ -76,7 +76,7 @@ class Chapter:
 @cache
 def chapters() -> tuple[Chapter, ...]:
     """All chapters, in order."""
-    return tuple(_read(path) for path in sorted(CHAPTERS.glob("[0-9][0-9]_*/chapter.toml")))
+    return tuple(read(path) for path in sorted(CHAPTERS.glob("[0-9][0-9]_*/chapter.toml")))
 
 
 def chapter(name: str) -> Chapter:
@@ -102,7 +102,8 @@ def task_number(test: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _read(path: Path) -> Chapter:
+def read(path: Path) -> Chapter:
+    """The chapter that a `chapter.toml` describes."""
     data = tomllib.loads(path.read_text("utf-8"))
     name = path.parent.name
     tasks = tuple(

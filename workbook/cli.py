@@ -68,6 +68,11 @@ def main() -> None:
         if not hasattr(error, "format_message"):
             raise
         # A wrong word on the command line. Its sentence is enough; the usage is a --help away.
-        complain(error.format_message().rstrip("."))
+        sentence = error.format_message().rstrip(".")
+        complain(
+            f"{sentence}; `workbook --help` lists them"
+            if sentence.startswith("No such command")
+            else sentence
+        )
         code = getattr(error, "exit_code", 2)
     sys.exit(code)

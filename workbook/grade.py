@@ -21,7 +21,7 @@ import typer
 from scheduler.cli.failures import Misused, Refused, expected
 from scheduler.cli.show import bold, dim, note, say
 
-from workbook.book import ROOT, Chapter, Task, _read
+from workbook.book import ROOT, Chapter, Task, read
 
 if TYPE_CHECKING:
     from workbook.answers import Find
@@ -178,7 +178,7 @@ def graded(folder: Path, stretch: bool, timeout: float) -> Grade:
     with tempfile.TemporaryDirectory(prefix="workbook-grade-") as temporary:
         book.unpack(Path(temporary))
         chapters = [
-            _read(path) for path in sorted(Path(temporary).glob("chapters/[0-9][0-9]_*/chapter.toml"))
+            read(path) for path in sorted(Path(temporary).glob("chapters/[0-9][0-9]_*/chapter.toml"))
         ]
     if not chapters:
         raise Refused(f"there are no chapters in {ROOT}: is this copy of the book complete?")

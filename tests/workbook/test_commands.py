@@ -65,7 +65,7 @@ def test_hints_of_each_task_are_counted_apart_and_can_be_seen_again_or_begun_ane
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["nonsense"], "No such command 'nonsense'"),
+        (["nonsense"], "No such command 'nonsense'; `workbook --help` lists them"),
         (["test", "--nonsense"], "No such option: --nonsense"),
         (["test", "9"], "there is no chapter '9'; there are 01_small"),
         (["hint", "x"], "chapter 01_small has no task x; it has 1 to 3"),
