@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 # A machine that stalls for seconds can miss a deadline. What failed runs once more, alone, and must pass then.
 AGAIN = $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
+# Most tests wait now and then, so two cores have work for three.
+SIDE_BY_SIDE = --numprocesses 3
+
 .PHONY: help run notebooks test check proto clean
 .DEFAULT_GOAL := help
 
@@ -27,9 +30,9 @@ notebooks: $(VENV)/.installed-notebooks
 
 test: check
 	@echo "==> tests of the scheduler and the workbook"
-	@$(BIN)/python -m pytest tests --ignore tests/chapters || $(AGAIN) tests --ignore tests/chapters
+	@$(BIN)/python -m pytest tests --ignore tests/chapters $(SIDE_BY_SIDE) --dist loadfile || $(AGAIN) tests --ignore tests/chapters
 	@echo "==> proofs of the chapters (some minutes)"
-	@$(BIN)/python -m pytest tests/chapters --numprocesses 2 || $(AGAIN) tests/chapters
+	@$(BIN)/python -m pytest tests/chapters $(SIDE_BY_SIDE) || $(AGAIN) tests/chapters
 
 check: $(VENV)/.installed-dev
 	@echo "==> ruff"

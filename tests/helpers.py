@@ -1,9 +1,10 @@
 """Waiting for events, with a deadline; and the shortest way to say common things."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from scheduler.app import App
 from scheduler.jobs import Job, NewJob, Status, get_job_row
@@ -11,6 +12,10 @@ from scheduler.jobs import Job, NewJob, Status, get_job_row
 T = TypeVar("T")
 
 DEADLINE = 20.0
+SEED = int(os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid4().hex)[:8], 16)
+"""Another number in each run, but the same in all its processes: they must agree on the names of the tests."""
+SOME_ID = "5f0c1b7e-3c55-4c8e-9d2a-1f6b8f3f7a10"
+"""An id for the name of a test."""
 
 
 async def until(look: Callable[[], Awaitable[T]], what: str, seconds: float = DEADLINE) -> T:

@@ -19,7 +19,7 @@ from tests.end_to_end.client import (
     row,
     serving,
 )
-from tests.helpers import submit
+from tests.helpers import SOME_ID, submit
 from tests.proxies import proxied_database
 
 pytestmark = pytest.mark.timeout(60)
@@ -122,7 +122,7 @@ async def test_an_unknown_job_is_not_found(shared):
 @pytest.mark.of_reference
 @on_shared
 @pytest.mark.parametrize(
-    "job_id", ["", "42", "not-a-uuid", uuid4().hex, f"urn:uuid:{uuid4()}", f" {uuid4()}"]
+    "job_id", ["", "42", "not-a-uuid", SOME_ID.replace("-", ""), f"urn:uuid:{SOME_ID}", f" {SOME_ID}"]
 )
 async def test_a_malformed_id_is_refused_by_its_field(shared, job_id):
     _, stub = shared

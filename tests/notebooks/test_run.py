@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import helpers
 from tests.notebooks.running import NOTEBOOKS, Ran, left_behind, run, text_of
 
-SEED = int(os.environ.get("WORKBOOK_NOTEBOOK_SEED") or random.randrange(1_000_000))
+SEED = int(os.environ.get("WORKBOOK_NOTEBOOK_SEED") or helpers.SEED)
 ORDER = random.Random(SEED).sample(NOTEBOOKS, len(NOTEBOOKS))
 
 NOT_RUN = "Not run: there is no system yet. The card under the first cell says what to start."

@@ -11,6 +11,8 @@ from scheduler.jobs import TERMINAL, TRANSITIONS, Job, NewJob, PermanentError, P
 from scheduler.v1 import scheduler_pb2 as pb
 from scheduler.wire import read_job, read_jobs
 
+from tests.helpers import SOME_ID
+
 MIB = 1024 * 1024
 
 
@@ -211,14 +213,14 @@ def test_an_id_is_read_in_either_case():
     [
         "",
         "42",
-        uuid4().hex,
-        f"{{{uuid4()}}}",
-        f"urn:uuid:{uuid4()}",
-        f" {uuid4()}",
-        f"{uuid4()}\n",
-        str(uuid4())[:-1],
-        str(uuid4()) + "0",
-        "g" + str(uuid4())[1:],
+        SOME_ID.replace("-", ""),
+        f"{{{SOME_ID}}}",
+        f"urn:uuid:{SOME_ID}",
+        f" {SOME_ID}",
+        f"{SOME_ID}\n",
+        SOME_ID[:-1],
+        SOME_ID + "0",
+        "g" + SOME_ID[1:],
         "123e4567-e89b12d3-a456-4266141740000",
         "١23e4567-e89b-12d3-a456-426614174000",
         "x" * 100_000,

@@ -3,7 +3,7 @@
 from scheduler.jobs import Job
 
 TEST = "test_task_7_only_the_winner_pushes"
-SAYS = "one UPDATE that asks for status = 'retry' itself"
+SAYS = "status = 'retry' in the WHERE"
 
 PROMOTE = """
     UPDATE tasks SET status = 'queued', next_run_at = NULL, queued_at = now(), pushed_at = now(), finished_at = NULL,
