@@ -31,10 +31,6 @@ on_shared = pytest.mark.asyncio(loop_scope="module")
 """For a test that leaves nothing behind: it uses the fixture `shared`, its module's one server."""
 
 
-of_reference = pytest.mark.of_reference
-"""For a test that looks inside the reference, or asks for more than the chapters do."""
-
-
 @dataclass(frozen=True)
 class Refusal:
     """The status of a call that failed, with the fields that its BadRequest names."""

@@ -18,7 +18,6 @@ from tests.end_to_end.client import (
     finish,
     invalid,
     metric,
-    of_reference,
     on_shared,
     refused,
     row,
@@ -47,7 +46,7 @@ async def put_into(app, status):
     return task_id
 
 
-@of_reference
+@pytest.mark.of_reference
 @on_shared
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.RETRY])
 async def test_a_job_that_has_not_ended_is_cancelled_once(shared, status):
@@ -187,7 +186,7 @@ async def test_a_cancel_and_a_finish_at_once_have_one_winner(api, stub):
         assert after.version == 3
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_cancelled_jobs_are_counted_by_their_type(api, stub):
     for type in ("noop", "nobody knows me"):
         await cancel(stub, await submit(api.app, type))

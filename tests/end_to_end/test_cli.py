@@ -215,6 +215,7 @@ FAILURES = [
 ]
 
 
+@pytest.mark.of_reference
 async def test_a_failure_is_one_sentence_and_an_exit_code(client):
     all_done = await asyncio.gather(*(scheduler(client, *arguments) for arguments, _, _ in FAILURES))
     for done, (arguments, code, word) in zip(all_done, FAILURES, strict=True):

@@ -13,7 +13,6 @@ from tests.end_to_end.client import (
     finish,
     invalid,
     metric,
-    of_reference,
     on_shared,
     refused,
     row,
@@ -110,6 +109,7 @@ async def test_an_id_may_be_asked_for_in_upper_case(shared):
     assert (await get(stub, str(task_id).upper())).job_id == str(task_id)
 
 
+@pytest.mark.of_reference
 @on_shared
 async def test_an_unknown_job_is_not_found(shared):
     _, stub = shared
@@ -139,7 +139,7 @@ async def test_reading_changes_nothing(shared):
     assert await row(api.app, task_id) == before
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_each_answer_is_counted_with_its_code(api, stub):
     task_id = await submit(api.app)
     await get(stub, task_id)

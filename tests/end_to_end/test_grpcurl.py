@@ -133,6 +133,7 @@ async def test_list_jobs_filters_by_state(api, client):
     assert [job["job_id"] for job in json.loads(done.out)["jobs"]] == [str(queued)]
 
 
+@pytest.mark.of_reference
 async def test_an_unknown_job_is_not_found(client):
     done = await client("GetJob", f'{{"job_id": "{UNKNOWN}"}}')
     assert done.code != 0

@@ -97,6 +97,7 @@ async def test_of_many_requeues_at_once_one_is_told_that_it_did_it(api, stub):
     assert sorted(answers) == [False] * 19 + [True]
 
 
+@pytest.mark.of_reference
 async def test_it_is_queued_while_redis_is_down_and_counted(settings):
     async with proxied_redis(settings) as (through, redis), serving(through) as (api, stub):
         task_id = await put_into(api.app, Status.FAILED)

@@ -19,7 +19,7 @@ from scheduler.server import running_api
 from scheduler.v1 import scheduler_pb2 as pb
 
 from tests import under_test
-from tests.end_to_end.client import connected, ended, metric, next_event, of_reference, refused, serving
+from tests.end_to_end.client import connected, ended, metric, next_event, refused, serving
 from tests.helpers import submit, until
 from tests.proxies import proxied_database
 
@@ -60,7 +60,7 @@ async def test_the_health_of_a_service_that_it_does_not_have_is_not_found(api):
         assert (await refused(health_of(channel, "no.such.Service"))).code is grpc.StatusCode.NOT_FOUND
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_health_follows_the_database_away_and_back(settings):
     quick = settings.model_copy(update={"database_wait_seconds": 0.2})
     async with (
@@ -269,7 +269,7 @@ async def test_a_call_that_its_client_cancels_is_counted_and_leaves_no_slot_take
         await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=20)
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_calls_are_counted_by_method_and_code(api, stub):
     [job_id] = [(await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")))).job_id]
     await stub.SubmitJobs(pb.SubmitJobsRequest())
@@ -296,7 +296,7 @@ async def test_calls_are_counted_by_method_and_code(api, stub):
         assert metric(api.app, "grpc_requests", method=method, code=code) == number, (method, code)
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_the_metrics_port_shows_what_was_done(api, stub):
     await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop", priority=pb.PRIORITY_HIGH)))
     async with httpx.AsyncClient(trust_env=False) as http:

@@ -20,7 +20,6 @@ from tests.end_to_end.client import (
     finish,
     invalid,
     metric,
-    of_reference,
     on_shared,
     refusal,
     refused,
@@ -234,7 +233,7 @@ async def test_a_repeat_does_not_push_a_job_that_is_no_longer_queued(api, stub, 
     assert await entries(api.app) == []
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_only_created_jobs_are_counted(api, stub):
     await submit(stub, idempotency_key="k")
     await submit(stub, idempotency_key="k")
@@ -542,6 +541,7 @@ async def test_a_database_that_is_away_is_unavailable_and_nothing_is_queued(sett
         await database.restore()
 
 
+@pytest.mark.of_reference
 async def test_a_restart_of_the_database_between_two_submits_is_not_noticed(settings):
     async with proxied_database(settings) as (through, database), serving(through) as (api, stub):
         await asyncio.gather(*[submit(stub) for _ in range(20)])

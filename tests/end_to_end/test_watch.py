@@ -24,7 +24,6 @@ from tests.end_to_end.client import (
     invalid,
     metric,
     next_event,
-    of_reference,
     on_shared,
     rest,
     row,
@@ -165,7 +164,7 @@ async def test_a_job_that_ended_no_later_than_what_was_seen_ends_with_ok_and_not
     assert await stream.code() is grpc.StatusCode.OK
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_state_that_was_seen_is_not_sent_again(api, stub):
     task_id = await submit(api.app)
     stream = watch(stub, task_id, after_version=1)
@@ -194,7 +193,7 @@ async def test_a_stream_that_was_lost_is_resumed_without_gap_or_repeat(api, stub
     assert (missed.state, missed.version) == (SUCCEEDED, 3)
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_version_from_the_future_sends_only_what_comes_after_it(api, stub):
     task_id = await submit(api.app)
     stream = watch(stub, task_id, after_version=2)
@@ -204,7 +203,7 @@ async def test_a_version_from_the_future_sends_only_what_comes_after_it(api, stu
     assert [event.version for event in await rest(stream)] == [3]
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_two_streams_of_one_job_each_get_what_they_have_not_seen(api, stub):
     task_id = await submit(api.app)
     all_of_it, _ = await opened(stub, task_id)
@@ -278,6 +277,7 @@ async def test_a_job_that_is_deleted_while_it_is_watched_is_not_found(api, stub)
 # --- many
 
 
+@pytest.mark.of_reference
 async def test_fifty_clients_of_one_job_all_see_its_end(api):
     task_id = await submit(api.app)
     async with AsyncExitStack() as stack:
@@ -292,6 +292,7 @@ async def test_fifty_clients_of_one_job_all_see_its_end(api):
     await until_nothing_is_left(api.app)
 
 
+@pytest.mark.of_reference
 async def test_six_hundred_jobs_are_watched_side_by_side(api, stub):
     """More than the hub asks for in one statement."""
     task_ids = [await submit(api.app) for _ in range(600)]
@@ -308,7 +309,7 @@ async def test_six_hundred_jobs_are_watched_side_by_side(api, stub):
 # --- a client that leaves, and one that is slow
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_client_that_cancels_frees_everything(api, stub):
     task_id = await submit(api.app)
     staying, _ = await opened(stub, task_id)
@@ -323,7 +324,7 @@ async def test_a_client_that_cancels_frees_everything(api, stub):
     assert metric(api.app, "grpc_requests", method="WatchJob", code="CANCELLED") == 2
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_client_whose_connection_ends_frees_everything(api):
     task_ids = [await submit(api.app) for _ in range(5)]
     async with connected(api) as stub:
@@ -342,7 +343,7 @@ async def test_a_client_that_leaves_before_its_first_event_frees_everything(api,
     await until_nothing_is_left(api.app)
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_client_that_leaves_at_any_moment_frees_everything(api, stub):
     """Python 3.11 can lose a cancellation that comes in the same turn of the loop as what was waited for."""
     task_ids = [await submit(api.app) for _ in range(3)]
@@ -365,7 +366,7 @@ async def test_a_stream_that_runs_out_of_its_deadline_frees_everything(api, stub
     await until_nothing_is_left(api.app)
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_stream_that_ended_frees_everything(api, stub):
     task_id = await submit(api.app)
     stream, _ = await opened(stub, task_id)
@@ -473,7 +474,7 @@ async def test_a_watch_works_while_redis_hangs(settings):
         await redis.restore()
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_every_watch_is_subscribed_again_when_redis_is_back(settings):
     async with (
         open_app(settings, under_test.parts()) as beside,
@@ -493,7 +494,7 @@ async def test_every_watch_is_subscribed_again_when_redis_is_back(settings):
         assert (await rest(stream))[-1].state == SUCCEEDED
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_database_that_is_away_for_a_moment_does_not_end_the_stream(settings):
     quick = settings.model_copy(update={"database_wait_seconds": 0.2})
     async with (
@@ -526,7 +527,7 @@ async def test_a_watch_that_begins_while_the_database_is_away_is_unavailable(set
         await database.restore()
 
 
-@of_reference
+@pytest.mark.of_reference
 @pytest.mark.parametrize("error", [psycopg.ProgrammingError("unforeseen"), KeyError("unforeseen")], ids=type)
 async def test_an_unforeseen_error_in_the_hub_stops_no_watch(api, stub, monkeypatch, error):
     task_id = await submit(api.app)
@@ -546,7 +547,7 @@ async def test_an_unforeseen_error_in_the_hub_stops_no_watch(api, stub, monkeypa
     assert (await next_event(stream)).state == RUNNING
 
 
-@of_reference
+@pytest.mark.of_reference
 @pytest.mark.parametrize("name", ["job:", "job:garbage", "job:\xff"])
 async def test_a_hint_that_is_none_is_passed_over(api, stub, name):
     task_id = await submit(api.app)
@@ -561,7 +562,7 @@ async def test_a_hint_that_is_none_is_passed_over(api, stub, name):
 # --- the end of the server
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_server_that_drains_ends_its_streams_as_unavailable(settings):
     async with AsyncExitStack() as client:
         async with serving_only(settings) as api:
@@ -576,14 +577,14 @@ async def test_a_server_that_drains_ends_its_streams_as_unavailable(settings):
         assert metric(api.app, "grpc_requests", method="WatchJob", code="UNAVAILABLE") == 3
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_watch_that_begins_while_the_server_drains_is_unavailable(api, stub):
     task_id = await submit(api.app)
     api.app.hub.drain()
     assert (await ended(watch(stub, task_id))).code is grpc.StatusCode.UNAVAILABLE
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_draining_does_not_wait_for_a_job_that_goes_on(settings):
     patient = settings.model_copy(update={"shutdown_grace_seconds": 3_600})
     async with AsyncExitStack() as client:

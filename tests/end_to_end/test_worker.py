@@ -20,7 +20,6 @@ from scheduler.worker.handlers import Handler, handlers, must_stop
 from scheduler.worker.service import running_worker
 
 from tests import under_test
-from tests.end_to_end.client import of_reference
 from tests.faults.tools import (
     Gate,
     attempt_rows,
@@ -174,7 +173,7 @@ WEIRD: dict[str, BaseException] = {
 }
 
 
-@of_reference
+@pytest.mark.of_reference
 @pytest.mark.parametrize("blocking", [False, True], ids=["async", "plain"])
 async def test_whatever_a_handler_raises_is_an_attempt_that_failed_and_no_more(
     backends: Servers, blocking: bool
@@ -204,7 +203,7 @@ async def test_whatever_a_handler_raises_is_an_attempt_that_failed_and_no_more(
             assert counted(worker.metrics.stale_writes) == 0
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_handler_that_takes_too_long_is_stopped_and_its_attempt_says_so(backends: Servers) -> None:
     def waits_to_be_told(app: App, job: Job) -> None:
         while not must_stop():
@@ -263,7 +262,7 @@ async def test_the_most_urgent_jobs_run_first_and_each_queue_in_its_own_order(ba
     assert order == [task_id for priority in expected for task_id in submitted[priority]]
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_as_many_run_at_once_as_there_are_slots_and_the_rest_stay_in_redis(backends: Servers) -> None:
     slots, jobs = 3, 12
     may_end = asyncio.Semaphore(0)
@@ -323,7 +322,7 @@ async def test_plain_handlers_run_side_by_side_in_as_many_threads_as_there_are_s
 # Retries, dead letters, requeue
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_failed_attempt_waits_its_backoff_and_then_runs_again(backends: Servers) -> None:
     gate = Gate()
 
@@ -378,7 +377,7 @@ async def test_a_retry_is_not_run_before_it_is_due(backends: Servers) -> None:
             assert began[1] - began[0] >= delay - 0.01
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_job_without_attempts_left_becomes_a_dead_letter_that_people_can_see(
     backends: Servers,
 ) -> None:
@@ -399,7 +398,7 @@ async def test_a_job_without_attempts_left_becomes_a_dead_letter_that_people_can
         assert by_label(worker.metrics.job_retries, "type") == {("always_fail",): 2}
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_requeued_job_runs_again_with_at_least_one_attempt_more(backends: Servers) -> None:
     async with working(backends) as (app, worker):
         task_id = await submit(app, "flaky", max_attempts=1, **payload(failures=1))
@@ -423,7 +422,7 @@ async def test_a_requeued_job_runs_again_with_at_least_one_attempt_more(backends
 # The queue holds what it holds
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_what_is_no_entry_is_dropped_and_counted_and_its_neighbours_run(backends: Servers) -> None:
     rubbish: list[bytes] = [
         b"",
@@ -479,7 +478,7 @@ async def test_an_entry_that_comes_often_runs_its_job_once(backends: Servers) ->
     assert {job.attempts for job in jobs.values()} == {1}
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_an_entry_of_a_job_that_nobody_knows_is_dropped_in_silence(backends: Servers) -> None:
     async with working(backends) as (app, worker):
         stranger = b'{"task_id":"%s","type":"noop","priority":"default"}' % str(uuid4()).encode()
@@ -492,7 +491,7 @@ async def test_an_entry_of_a_job_that_nobody_knows_is_dropped_in_silence(backend
 # Heartbeats, leases, cancels
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_handler_that_blocks_its_thread_keeps_its_lease(backends: Servers) -> None:
     may_end = threading.Event()
 
@@ -547,7 +546,7 @@ async def test_leases_are_shown_in_redis_while_jobs_run(backends: Servers) -> No
             await until(gone, "the lease is gone")
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_cancelled_job_s_handler_is_told_within_a_heartbeat(backends: Servers) -> None:
     gate = Gate()
     with handling(hold=gate.handle):
@@ -588,7 +587,7 @@ async def test_a_cancelled_job_s_plain_handler_can_ask_whether_to_stop(backends:
             assert (await row(app, task_id)).status is Status.CANCELLED
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_a_job_cancelled_while_it_finishes_stays_cancelled(backends: Servers) -> None:
     async def cancels_itself(app: App, job: Job) -> None:
         assert await app.parts.cancel_in_database(app, job.task_id) is not None
@@ -619,7 +618,7 @@ async def test_a_job_cancelled_while_it_waits_never_runs(backends: Servers) -> N
 # The numbers
 
 
-@of_reference
+@pytest.mark.of_reference
 async def test_attempts_rows_and_metrics_say_what_was_done(backends: Servers) -> None:
     async def ends(app: App, job: Job) -> None:
         if job.payload.get("fail"):
