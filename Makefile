@@ -11,7 +11,7 @@ AGAIN = $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 # Most tests wait now and then, so two cores have work for three.
 SIDE_BY_SIDE = --numprocesses 3
 
-.PHONY: help run notebooks test check proto clean
+.PHONY: help run notebooks test check bench proto clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make notebooks   JupyterLab on a running system, to look inside it"
 	@echo "make test        lint, type-check and test everything"
 	@echo "make check       lint and type-check only"
+	@echo "make bench       side by side with ten other queues; takes a quarter of an hour"
 	@echo "make proto       generate the protobuf and gRPC code anew"
 	@echo "make clean       remove the virtual environment, the data and the caches"
 
@@ -40,6 +41,9 @@ check: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check .
 	@echo "==> mypy"
 	@$(BIN)/mypy
+
+bench: $(VENV)/.installed
+	@$(BIN)/python -m benchmarks
 
 proto: $(VENV)/.installed-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=reference --mypy_out=reference \
