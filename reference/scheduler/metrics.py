@@ -7,6 +7,7 @@ as `unknown`. A job id is never a label, for each new value of a label is a new 
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from wsgiref.simple_server import WSGIServer, make_server
 
@@ -64,17 +65,23 @@ class Metrics(NoMetrics):
             "grpc_request_seconds", "From an RPC's start to its end", "method"
         )
 
+        # For what every job does: finding a series anew each time would take longer than counting. Labels are few.
+        self._submitted = cache(self.jobs_submitted.labels)
+        self._completed = cache(self.jobs_completed.labels)
+        self._duration = cache(self.job_duration.labels)
+        self._wait = cache(self.job_wait.labels)
+
     def submitted(self, job: Job) -> None:
-        self.jobs_submitted.labels(job.priority, type_label(job.type)).inc()
+        self._submitted(job.priority, type_label(job.type)).inc()
 
     def started(self, job: Job) -> None:
         if job.started_at is not None:
-            self.job_wait.labels(job.priority).observe((job.started_at - job.queued_at).total_seconds())
+            self._wait(job.priority).observe((job.started_at - job.queued_at).total_seconds())
 
     def finished(self, job: Job, status: Status, seconds: float | None) -> None:
-        self.jobs_completed.labels(type_label(job.type), status).inc()
+        self._completed(type_label(job.type), status).inc()
         if seconds is not None:
-            self.job_duration.labels(type_label(job.type)).observe(seconds)
+            self._duration(type_label(job.type)).observe(seconds)
 
     def retried(self, job: Job) -> None:
         self.job_retries.labels(type_label(job.type)).inc()

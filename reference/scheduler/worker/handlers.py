@@ -21,7 +21,8 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import httpx
 
@@ -80,8 +81,8 @@ class Handlers:
         handler = self._handlers.get(job.type)
         if handler is None:
             raise PermanentError(f"no handler is registered for the type {job.type!r}")
-        if inspect.iscoroutinefunction(handler):
-            await handler(app, job)
+        if _is_async(handler):
+            await cast("Awaitable[None]", handler(app, job))
         else:
             await self._run_in_thread(handler, app, job)
 
@@ -103,6 +104,12 @@ class Handlers:
             raise
         if inspect.isawaitable(result):
             await result  # an async handler inside a plain function: some decorators make that
+
+
+@cache
+def _is_async(handler: Handler) -> bool:
+    # To look takes longer than a handler that does nothing, and it is the same each time.
+    return inspect.iscoroutinefunction(handler)
 
 
 def _call(handler: Handler, app: "App", job: Job) -> Any:

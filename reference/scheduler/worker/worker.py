@@ -26,6 +26,8 @@ from scheduler.worker.retries import push_or_leave
 log = logging.getLogger(__name__)
 
 LARGEST_BATCH = 500
+MOST_HELD = 3
+"""How many jobs a slot may hold at once: one whose handler runs, and others whose finish is being written."""
 PAUSE_SECONDS = 0.5
 
 
@@ -57,11 +59,12 @@ class Running:
 
 
 class Worker:
-    """Runs jobs, `worker_pool_size` at a time."""
+    """Runs jobs, `worker_pool_size` handlers at a time."""
 
     def __init__(self, app: App) -> None:
         self._app = app
         self._running: set[Running] = set()
+        self._in_handler: set[Running] = set()
         self._slot_freed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -102,8 +105,11 @@ class Worker:
             await self._pause()
 
     def _free_slots(self) -> int:
-        # A plain handler that overran its time still has its thread, so its slot is not free.
-        return self._app.settings.worker_pool_size - len(self._running) - self._app.handlers.abandoned()
+        # While a finish is written, its slot is free for the next handler; but a slow database must not let finishes
+        # pile up without end. A plain handler that overran its time still has its thread, so its slot is not free.
+        slots = self._app.settings.worker_pool_size
+        free = slots - len(self._in_handler) - self._app.handlers.abandoned()
+        return min(free, MOST_HELD * slots - len(self._running))
 
     async def _start_some(self, limit: int) -> None:
         entries = await self._app.parts.take(self._app, limit)
@@ -126,6 +132,7 @@ class Worker:
     def _start(self, running: Running) -> None:
         self._app.metrics.started(running.job)
         self._running.add(running)
+        self._in_handler.add(running)
         running.task = asyncio.create_task(self._work(running))
         # Not in a `finally` of the task: one that is cancelled before its first step never gets there.
         running.task.add_done_callback(lambda _: self._release(running))
@@ -153,6 +160,7 @@ class Worker:
         try:
             began = monotonic()
             error = await self._app.parts.run_handler(self._app, running.job)
+            self._free_slot(running)
             if running.stage is Stage.HANDLER:
                 running.stage = Stage.FINISH
                 await self._finish(running, error, monotonic() - began)
@@ -162,11 +170,15 @@ class Worker:
         except Exception:
             log.exception("a job could not be finished; its lease will run out", extra=_about(running.job))
 
+    def _free_slot(self, running: Running) -> None:
+        self._in_handler.discard(running)
+        self._slot_freed.set()
+
     def _release(self, running: Running) -> None:
         if running.stage is Stage.STOPPED:
             return  # it is held until it is given back
         self._running.discard(running)
-        self._slot_freed.set()
+        self._free_slot(running)
         self._app.hints.released([running.job.task_id])
         self._app.metrics.inflight(len(self._running))
 
