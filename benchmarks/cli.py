@@ -78,8 +78,11 @@ def _show(results: Results, verdicts: list[budgets.Verdict]) -> None:
     for text in (report.LEGEND, report.conditions(results), *results.failures):
         console.print(text)
     console.print("Budgets" if verdicts else "No budgets.")
-    for verdict in verdicts:
+    judged = [verdict for verdict in verdicts if verdict.ratio is not None]
+    for verdict in judged:
         console.print(f"  {verdict.sentence}")
+    if len(judged) < len(verdicts):
+        console.print(f"  {len(verdicts) - len(judged)} others are about what this run did not measure")
 
 
 def _chosen(queues: str | None) -> list[Entry]:
