@@ -10,6 +10,7 @@ PARSED_ONLY = {
     r"make notebooks$": "JupyterLab goes on for ever; tests/notebooks runs each notebook",
     r"pytest tests/end_to_end\b": "it takes minutes; tests/workbook/test_own_scheduler.py runs it",
     r"make test$": "it would run itself",
+    r"make bench$": "it takes a quarter of an hour, and downloads",
     r"pytest tests/chapters -k 08_schedule$": "the chapter is the reader's to write",
     r"git clone ": "it downloads",
     r"(brew|sudo|apt|apt-get|winget) ": "it changes the machine",
