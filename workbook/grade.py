@@ -177,9 +177,7 @@ def graded(folder: Path, stretch: bool, timeout: float) -> Grade:
     book = pristine.read()
     with tempfile.TemporaryDirectory(prefix="workbook-grade-") as temporary:
         book.unpack(Path(temporary))
-        chapters = [
-            read(path) for path in sorted(Path(temporary).glob("chapters/[0-9][0-9]_*/chapter.toml"))
-        ]
+        chapters = [read(path) for path in sorted(Path(temporary).glob("chapters/[0-9][0-9]_*/chapter.toml"))]
     if not chapters:
         raise Refused(f"there are no chapters in {ROOT}: is this copy of the book complete?")
     done = Grade(folder, book.source, stretch)

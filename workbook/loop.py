@@ -1,18 +1,20 @@
-"""An event loop in a thread of its own, for the code under test, and a watchdog that names the line that blocks it.
+"""An event loop in a thread of its own, for the code under test. If it stands still, the line to blame is named.
 
 Tests are plain functions in the main thread. So a learner's `time.sleep` stops the learner's loop and not the test, and
 the test can say which line it was.
 """
 
 import asyncio
+import ctypes
 import sys
 import threading
-import traceback
 from collections.abc import Awaitable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from typing import Any
+
+from workbook.watchdog import Ended, Place, Watchdog, short
 
 BLOCKED_SECONDS = 0.5
 ORIGIN_DEPTH = 8
@@ -26,12 +28,17 @@ class LoopThread:
     """Runs coroutines in a thread, and waits for them with a deadline."""
 
     def __init__(self, own_files: set[str]) -> None:
-        self._own_files = own_files
         self._loop = asyncio.new_event_loop()
         self.unhandled: list[BaseException] = []
+        """What was raised where nobody waits for it."""
+        self.goes_round: Place | None = None
+        """The loop of the code under test that went round without waiting, and was ended."""
+        self.stuck: str | None = None
+        """A sentence about the line of the code under test that held the event loop up, if one has."""
         self._loop.set_exception_handler(self._keep)
-        self._thread = threading.Thread(target=self._loop.run_forever, name="code under test", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="code under test", daemon=True)
         self._thread.start()
+        self._watchdog = Watchdog(self._loop, self._thread, own_files, self._found)
         # A coroutine that is never awaited then tells where it was made: a setting of each thread.
         self._loop.call_soon_threadsafe(sys.set_coroutine_origin_tracking_depth, ORIGIN_DEPTH)
 
@@ -43,6 +50,8 @@ class LoopThread:
         """The result, or what was raised. Raises `Hang` at the deadline."""
         try:
             return future.result(within)
+        except Ended:
+            raise Hang(self.blocking_line() or f"{what} held the event loop up, and was ended") from None
         except FutureTimeout:
             if future.done():
                 raise  # a TimeoutError of the code under test
@@ -56,32 +65,49 @@ class LoopThread:
 
     def blocking_line(self) -> str | None:
         """If the loop does not answer: which line of the code under test holds it up, as a sentence."""
-        answered = threading.Event()
-        self._loop.call_soon_threadsafe(answered.set)
-        if answered.wait(BLOCKED_SECONDS):
+        if self.goes_round is None and not self._watchdog.stands_still(BLOCKED_SECONDS):
             return None
-        frame = sys._current_frames().get(self._thread.ident or 0)
-        for entry in reversed(traceback.extract_stack(frame)):
-            if entry.filename in self._own_files:
-                return f"the event loop stands still: {entry.filename}:{entry.lineno} blocks it: {entry.line}"
-        return "the event loop stands still: something in it waits without await"
+        if self.goes_round is None:
+            line = self._watchdog.line()
+            if line is None:
+                return "the event loop stands still: something in it waits without await"
+            self.stuck = (
+                f"the event loop stands still: {short(line.file)}:{line.line} blocks it: {line.source}"
+            )
+            self._watchdog.interrupt()
+        return self.stuck
 
     def close(self) -> None:
         """Cancel what is left, and end the thread."""
         stopped = asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop)
-        with suppress(FutureTimeout, asyncio.CancelledError):
-            stopped.result(
-                3
-            )  # a blocked loop never does this; its thread is a daemon and ends with the process
+        with suppress(FutureTimeout, asyncio.CancelledError, Ended):
+            # A blocked loop never does this; its thread is a daemon and ends with the process.
+            stopped.result(3)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(3)
         if not self._thread.is_alive():
+            self._watchdog.close()
+            for task in asyncio.all_tasks(self._loop):
+                _keep_for_ever(task)
             self._loop.close()
+
+    def _run(self) -> None:
+        with suppress(Ended):  # it came too late, when the code under test had given way
+            self._loop.run_forever()
 
     def _keep(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if error is not None:
+        if error is not None and not isinstance(error, Ended):
             self.unhandled.append(error)
+
+    def _found(self, place: Place) -> None:
+        if self.goes_round is None:
+            self.goes_round = place
+            self.stuck = (
+                "your loop goes round without an await that waits, so that nothing else can run, not even the test: "
+                f"{place}"
+            )
+            self.unhandled.insert(0, Hang(self.stuck))
 
 
 async def _cancel_all() -> None:
@@ -91,3 +117,11 @@ async def _cancel_all() -> None:
     for task in others:
         task.cancel()  # type: ignore[attr-defined]
     await asyncio.gather(*others, return_exceptions=True)
+
+
+def _keep_for_ever(task: "asyncio.Task[Any]") -> None:
+    """Keep from the garbage collector what a bare `except:` has kept alive: it would end it by one more exception.
+
+    That one is caught too, and then the code goes round inside the collector, where nothing can end it.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))

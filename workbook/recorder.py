@@ -12,6 +12,8 @@ import psycopg
 from grpc import aio
 from scheduler.errors import Draining, InvalidRequest, JobNotFound, LimitPassed
 
+from workbook.watchdog import Ended
+
 ANSWERS = (
     aio.AbortError,
     asyncio.CancelledError,
@@ -21,8 +23,9 @@ ANSWERS = (
     LimitPassed,
     Draining,
     psycopg.OperationalError,
+    Ended,
 )
-"""Raising one of these is an answer, not a mistake: the server turns it into a status."""
+"""Raising one of these is an answer, not a mistake: the server turns it into a status. (`Ended` is the watchdog's.)"""
 
 _within_a_piece: ContextVar[bool] = ContextVar("within a piece", default=False)
 

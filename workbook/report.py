@@ -7,13 +7,13 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from workbook.book import ROOT, Task, chapter
+from workbook.book import Task, chapter
 from workbook.loader import LEARNER, LoadError
+from workbook.watchdog import short
 
 STUB = re.compile(r"(?P<chapter>\d\d_\w+) task (?P<task>\d+): (?P<what>.*)", re.DOTALL)
 
@@ -43,17 +43,23 @@ class Result:
         """Read it from what pytest knows."""
         if outcome.passed or call.excinfo is None:
             return cls(item.nodeid, task, outcome.passed)
-        error = call.excinfo.value
+        error, *others = _one_by_one(call.excinfo.value)
+        sentence = _sentence(error) + (f" (and {len(others)} more)" if others else "")
+        lines = tuple(_own_lines(call.excinfo.value, item))
         world = world_of(item)
+        stuck = world._loop.stuck if world is not None else None
+        if stuck and stuck not in sentence and type(error).__name__ != "NeverAwaited":
+            # Whatever the test saw came of that. Only a forgotten await comes before it: it makes loops go round.
+            sentence, lines = stuck, ()
         return cls(
             nodeid=item.nodeid,
             task=task,
             passed=False,
             error=type(error).__name__,
             message=str(error),
-            sentence=_sentence(error),
-            lines=tuple(_own_lines(error, item)),
-            system=tuple(world.summary()) if world is not None else (),
+            sentence=sentence,
+            lines=lines,
+            system=tuple(world.summary()) if world is not None and outcome.when == "call" else (),
         )
 
     @property
@@ -102,7 +108,7 @@ def never_awaited(warning: str, files: set[str]) -> str:
     what, where = f"{match[1]}(…)" if match else "a coroutine", ""
     for file, line, source in ORIGIN.findall(warning):
         if file in files:
-            what, where = f"`{source.strip()}`", f" ({_short(file)}:{line})"
+            what, where = f"`{source.strip()}`", f" ({short(file)}:{line})"
     return f"{what} was called without await, so it never ran: it only made a coroutine{where}"
 
 
@@ -181,17 +187,23 @@ def _sentence(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"
 
 
+def _one_by_one(error: BaseException) -> Iterator[BaseException]:
+    """The error; or those of an `ExceptionGroup`, such as a `TaskGroup` raises."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _one_by_one(one)
+    else:
+        yield error
+
+
 def _own_lines(error: BaseException, item: pytest.Item) -> Iterator[str]:
     """The lines of the code under test that the error went through, as `chapters/…/file.py:12  code`."""
     files = files_of(item)
     for frame in traceback.extract_tb(error.__traceback__):
         if frame.filename in files:
-            yield f"{_short(frame.filename)}:{frame.lineno}  {(frame.line or '').strip()}"
-
-
-def _short(filename: str) -> str:
-    path = Path(filename)
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else filename
+            yield f"{short(frame.filename)}:{frame.lineno}  {(frame.line or '').strip()}"
+    if isinstance(error, BaseExceptionGroup):
+        yield from _own_lines(error.exceptions[0], item)
 
 
 def _wrapped(text: str) -> list[str]:

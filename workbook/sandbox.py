@@ -9,7 +9,8 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -42,10 +43,15 @@ PATIENCE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Servers:
-    """Two running servers, and a database that holds nothing but the schema, from which others are copied."""
+    """Two running servers, and a database that holds nothing but the schema, from which others are copied.
+
+    A database that was used is emptied and given to the next who asks, under another name: a new one would take
+    several times as long. If more than its rows was changed, or somebody can't be got out of it, it is dropped.
+    """
 
     services: Services
     template: str
+    _emptied: list[str] = field(default_factory=list, repr=False, compare=False)
 
     @contextmanager
     def sandbox(self, **settings: Any) -> Iterator[Settings]:
@@ -65,15 +71,63 @@ class Servers:
 
     @contextmanager
     def _database(self) -> Iterator[str]:
-        name = f"test_{secrets.token_hex(6)}"
-        with psycopg.connect(self.services.database_url, autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*map(sql.Identifier, (name, self.template)))
-            )
+        name = _new_name("test")
+        with self._connection() as connection:
+            self._make(connection, name)
             try:
                 yield _with_database(self.services.database_url, name)
             finally:
-                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+                self._take_back(connection, name)
+
+    def _make(self, connection: "psycopg.Connection[Any]", name: str) -> None:
+        while self._emptied:
+            emptied = self._emptied.pop()
+            try:
+                _rename(connection, emptied, name)
+                return
+            except psycopg.Error:
+                _drop(connection, emptied)
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(create.format(*map(sql.Identifier, (name, self.template))))
+
+    def _take_back(self, connection: "psycopg.Connection[Any]", name: str) -> None:
+        """Empty it under a name that nobody knows, so that what still runs does not come back; or drop it."""
+        empty = _new_name("empty")
+        try:
+            _rename(connection, name, empty)
+        except psycopg.Error:
+            _drop(connection, name)
+            return
+        if self._is_emptied(empty):
+            self._emptied.append(empty)
+        else:
+            _drop(connection, empty)
+
+    def _is_emptied(self, name: str) -> bool:
+        """Delete all rows. Whether it is as good as new then."""
+        try:
+            with self._connection(name) as inside:
+                if _shape(inside) != self._shape:
+                    return False
+                inside.execute(EMPTY)
+                return True
+        except psycopg.Error:
+            return False
+
+    @cached_property
+    def _shape(self) -> str:
+        with self._connection(self.template) as inside:
+            return _shape(inside)
+
+    def close(self) -> None:
+        """Drop the databases that wait to be used again."""
+        with self._connection() as connection:
+            while self._emptied:
+                _drop(connection, self._emptied.pop())
+
+    def _connection(self, name: str | None = None) -> "psycopg.Connection[Any]":
+        url = self.services.database_url
+        return psycopg.connect(_with_database(url, name) if name else url, autocommit=True)
 
     @contextmanager
     def _redis_index(self) -> Iterator[int]:
@@ -123,7 +177,7 @@ def servers() -> Iterator[Servers]:
         try:
             yield _open[0]
         finally:
-            _open.clear()
+            _open.pop().close()
 
 
 @contextmanager
@@ -157,17 +211,58 @@ def _own_servers(folder: Path) -> Iterator[Services]:
 
 @contextmanager
 def _template(services: Services) -> Iterator[str]:
-    name = f"template_{secrets.token_hex(6)}"
-    identifier = sql.Identifier(name)
+    name = _new_name("template")
     with psycopg.connect(services.database_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(identifier))
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
             with psycopg.connect(_with_database(services.database_url, name), autocommit=True) as inside:
                 for statement in statements():
                     inside.execute(statement.encode())
             yield name
         finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+            _drop(connection, name)
+
+
+END_SESSIONS = """
+    SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+    WHERE datname = %s AND backend_type = 'client backend'
+"""
+EMPTY = "TRUNCATE tasks, task_attempts, db_tx_effects"
+SHAPE = """
+    SELECT format('table %s %s %s %s', oid, relnamespace, relkind, relname) AS thing FROM pg_class WHERE oid >= 16384
+    UNION ALL
+    SELECT format('column %s %s %s %s %s', attrelid, attname, atttypid, attnotnull, attisdropped)
+        FROM pg_attribute WHERE attrelid >= 16384
+    UNION ALL SELECT format('default %s %s', adrelid, pg_get_expr(adbin, adrelid)) FROM pg_attrdef
+    UNION ALL SELECT format('index %s', pg_get_indexdef(indexrelid)) FROM pg_index WHERE indexrelid >= 16384
+    UNION ALL
+    SELECT format('constraint %s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint WHERE oid >= 16384
+    UNION ALL SELECT format('function %s', oid) FROM pg_proc WHERE oid >= 16384
+    UNION ALL SELECT format('trigger %s %s', oid, tgenabled) FROM pg_trigger
+    UNION ALL SELECT format('rule %s', oid) FROM pg_rewrite WHERE oid >= 16384
+    UNION ALL SELECT format('schema %s', oid) FROM pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_'
+    UNION ALL SELECT format('extension %s', oid) FROM pg_extension
+    UNION ALL SELECT format('setting %s', setconfig) FROM pg_db_role_setting
+        WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+"""All that a database holds besides rows. What PostgreSQL brings along has numbers below 16384."""
+
+
+def _shape(connection: "psycopg.Connection[Any]") -> str:
+    return "\n".join(sorted(thing for (thing,) in connection.execute(SHAPE)))
+
+
+def _new_name(kind: str) -> str:
+    return f"{kind}_{secrets.token_hex(6)}"
+
+
+def _rename(connection: "psycopg.Connection[Any]", name: str, new: str) -> None:
+    connection.execute(END_SESSIONS, [name])
+    connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*map(sql.Identifier, (name, new))))
+
+
+def _drop(connection: "psycopg.Connection[Any]", name: str) -> None:
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _with_database(url: str, name: str) -> str:

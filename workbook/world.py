@@ -49,6 +49,7 @@ from workbook.loop import Hang, LoopThread
 from workbook.proxy import Proxy
 from workbook.recorder import Recorder
 from workbook.stream import WITHIN, RpcFailed, Stream, brief
+from workbook.watchdog import Place
 
 
 class World:
@@ -216,10 +217,19 @@ class World:
         end = time.monotonic() + within
         while not (found := look()):
             self._recorder.raise_first()
-            if time.monotonic() > end:
+            if self._loop.goes_round or time.monotonic() > end:
                 raise Hang(self._loop.blocking_line() or f"waited {within:g} s in vain until {what}")
             time.sleep(0.005)
         return found
+
+    def turns(self, number: int = 10) -> None:
+        """Let the event loop of the code under test go round so many times: what need not wait has gone on by then."""
+
+        async def go_round() -> None:
+            for _ in range(number):
+                await asyncio.sleep(0)
+
+        self._run(go_round(), "a few turns of the event loop")
 
     def tasks(self) -> "set[asyncio.Task[Any]]":
         """The tasks that are alive in the loop of the code under test."""
@@ -265,6 +275,11 @@ class World:
         finally:
             pool.get_connection = ordinary
             over.set()
+
+    @property
+    def goes_round(self) -> Place | None:
+        """The loop of the code under test that went round without waiting, and was ended."""
+        return self._loop.goes_round
 
     def blocking_line(self) -> str | None:
         """If the loop of the code under test does not answer: which line of it is to blame."""
@@ -420,18 +435,26 @@ class WorkerUnderTest:
         return self._world.start(lambda app: self.piece.stop())
 
     def stop(self, within: float = 3 * WITHIN, stopping: Running | None = None) -> None:
-        """Stop it, and wait until both `stop` and `run` have returned."""
+        """Stop it, and wait until `stop` has returned, and `run` before it."""
         stopping = stopping or self.begin_to_stop()
-        for name, waiting in (("stop", stopping), ("run", self.running)):
-            end = time.monotonic() + within
-            while not waiting.done and time.monotonic() < end:
-                self._world.end_waiting_pops()
-                time.sleep(0.005)
-            if not waiting.done:
-                raise Hang(
-                    self._world.blocking_line() or f"Worker.{name} did not return within {within:g} s of stop"
-                )
-            waiting.result()
+        self._wait_for(stopping, within)
+        if not self.running.done:
+            self._world.turns()
+        if not self.running.done:
+            raise AssertionError(
+                "Worker.stop returned while Worker.run was still at work: whoever calls stop takes it that all is over "
+                "then. It returns when run has returned"
+            )
+        self.running.result()
+
+    def _wait_for(self, waiting: Running, within: float) -> None:
+        end = time.monotonic() + within
+        while not waiting.done and time.monotonic() < end and not self._world.goes_round:
+            self._world.end_waiting_pops()
+            time.sleep(0.005)
+        if not waiting.done:
+            raise Hang(self._world.blocking_line() or f"Worker.stop did not return within {within:g} s")
+        waiting.result()
 
     def until(self, look: Callable[[], Any], what: str, within: float = WITHIN) -> Any:
         """As `World.until`; raises what ended `run`, if something has."""

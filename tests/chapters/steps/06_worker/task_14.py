@@ -18,22 +18,23 @@ class Worker(earlier("Worker")):
         finally:
             beating.cancel()
 
-    async def guarded(self, job):
-        self.handlers[job.task_id, job.attempts] = job, asyncio.current_task()
+    async def handle(self, job):
+        key = job.task_id, job.attempts
+        self.handlers[key] = job, asyncio.current_task()
         try:
-            await super().guarded(job)
+            return await super().handle(job)
         finally:
-            del self.handlers[job.task_id, job.attempts]
+            del self.handlers[key]
 
     async def beat(self):
         while True:
             await asyncio.sleep(self.app.settings.heartbeat_seconds)
-            held = list(self.handlers.values())
+            held = dict(self.handlers)
             try:
-                ours = await self.app.parts.heartbeat(self.app, [job for job, _ in held])
+                ours = await self.app.parts.heartbeat(self.app, [job for job, _ in held.values()])
             except Exception as error:
                 log.warning("a heartbeat failed: %s", type(error).__name__)
                 continue
-            for job, task in held:
-                if job.task_id not in ours:
+            for key, (job, task) in held.items():
+                if job.task_id not in ours and key in self.handlers:
                     task.cancel()

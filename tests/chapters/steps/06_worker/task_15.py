@@ -31,8 +31,8 @@ class Worker(earlier("Worker")):
         cut = list(self.handlers.values())
         for _, task in cut:
             task.cancel()
-        if cut:
-            await asyncio.wait([task for _, task in cut], timeout=grace)
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=grace)
         stopped = [job for job, task in cut if task.done() and not app.handlers.abandoned(job)]
         given = await app.parts.give_back(app, stopped)
         try:

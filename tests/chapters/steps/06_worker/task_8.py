@@ -18,9 +18,12 @@ class Worker(earlier("Worker")):
                 log.exception("a turn failed: %s", error)
                 await asyncio.sleep(0.2)
 
+    async def handle(self, job):
+        return await self.app.parts.run_handler(self.app, job)
+
     async def work(self, job):
         app, parts = self.app, self.app.parts
-        error = await parts.run_handler(app, job)
+        error = await self.handle(job)
         outcome = parts.decide(job, error)
         if outcome.status == "retry":
             settings = app.settings
