@@ -1,5 +1,6 @@
 """What all tests share: real servers for the run, and for each test a database and a Redis index of its own."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import grpc
@@ -17,6 +18,9 @@ from workbook.sandbox import Servers, servers
 
 def pytest_configure(config: pytest.Config) -> None:
     under_test.choose(config)
+    # A shell that starts a job in the background lets it ignore Ctrl-C, and so would all that the tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
