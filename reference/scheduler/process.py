@@ -24,17 +24,29 @@ def process_registry() -> CollectorRegistry:
 
 
 class Readiness:
-    """Whether this process can do its work: whether the database answers. Redis may be away; then jobs wait."""
+    """Whether this process can do its work: whether the database answers, and it is not about to end.
+
+    Redis may be away; then jobs wait.
+    """
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self.ready = True
+        self._database_answers = True
+        self._draining = False
+
+    @property
+    def ready(self) -> bool:
+        return self._database_answers and not self._draining
+
+    def drain(self) -> None:
+        """From now on it is not ready, so that a balancer sends nobody here who would be refused."""
+        self._draining = True
 
     async def watch(self, changed: Callable[[bool], Awaitable[None]] | None = None) -> None:
         """Look every second, and call `changed` at first and whenever the answer is another, until cancelled."""
         told: bool | None = None
         while True:
-            self.ready = await self._app.db.is_up()
+            self._database_answers = await self._app.db.is_up()
             if changed is not None and self.ready is not told:
                 told = self.ready
                 await changed(self.ready)

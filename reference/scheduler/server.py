@@ -89,6 +89,7 @@ async def running_api(
                 try:
                     yield RunningApi(app, port, metrics_port)
                 finally:
+                    readiness.drain()
                     await health_service.enter_graceful_shutdown()
                     app.hub.drain()
                     await server.stop(settings.shutdown_grace_seconds)

@@ -81,6 +81,7 @@ async def test_health_follows_the_database_away_and_back(settings):
         assert (await http.get(f"http://127.0.0.1:{api.metrics_port}/readyz")).status_code == 200
 
 
+@pytest.mark.of_reference
 async def test_a_server_that_drains_is_not_serving_before_it_is_gone(settings):
     slow, go_on = asyncio.Event(), asyncio.Event()
 
@@ -104,7 +105,10 @@ async def test_a_server_that_drains_is_not_serving_before_it_is_gone(settings):
             async def observe():
                 assert (await next_event(watching)).status == NOT_SERVING
                 watching.cancel()
+                async with httpx.AsyncClient() as http:
+                    page = await http.get(f"http://127.0.0.1:{api.metrics_port}/readyz")
                 go_on.set()
+                assert page.status_code == 503
 
             observing = asyncio.create_task(observe())
         await observing

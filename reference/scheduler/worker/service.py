@@ -38,5 +38,6 @@ async def running_worker(settings: Settings, parts: Parts) -> AsyncIterator[Runn
                 try:
                     yield RunningWorker(app, metrics_port)
                 finally:
+                    readiness.drain()
                     await worker.stop()
                     await running
