@@ -8,7 +8,7 @@ import asyncio
 import ctypes
 import sys
 import threading
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
@@ -25,9 +25,12 @@ class Hang(AssertionError):
 
 
 class LoopThread:
-    """Runs coroutines in a thread, and waits for them with a deadline."""
+    """Runs coroutines in a thread, and waits for them with a deadline.
 
-    def __init__(self, own_files: set[str]) -> None:
+    `own_files` are those of the code under test; a function, if they are not all loaded yet.
+    """
+
+    def __init__(self, own_files: set[str] | Callable[[], set[str]]) -> None:
         self._loop = asyncio.new_event_loop()
         self.unhandled: list[BaseException] = []
         """What was raised where nobody waits for it."""
@@ -38,7 +41,8 @@ class LoopThread:
         self._loop.set_exception_handler(self._keep)
         self._thread = threading.Thread(target=self._run, name="code under test", daemon=True)
         self._thread.start()
-        self._watchdog = Watchdog(self._loop, self._thread, own_files, self._found)
+        files = own_files if callable(own_files) else lambda: own_files
+        self._watchdog = Watchdog(self._loop, self._thread, files, self._found)
         # A coroutine that is never awaited then tells where it was made: a setting of each thread.
         self._loop.call_soon_threadsafe(sys.set_coroutine_origin_tracking_depth, ORIGIN_DEPTH)
 

@@ -160,8 +160,16 @@ def redis_world(request: pytest.FixtureRequest, code: Code) -> "Iterator[RedisWo
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if _place(item)[0] is None:
         return (yield)
-    with warnings.catch_warnings(record=True) as caught:
+    forgotten: list[str] = []
+
+    def note(message: Warning | str, *_: Any, **__: Any) -> None:
+        # The first is enough: a loop that forgets its await makes hundreds of thousands.
+        if not forgotten and "was never awaited" in str(message):
+            forgotten.append(str(message))
+
+    with warnings.catch_warnings():
         warnings.simplefilter("always")
+        warnings.showwarning = note
         failure: BaseException | None = None
         answer: object = None
         try:
@@ -171,7 +179,6 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
                 world.check()
         except (Exception, pytest.fail.Exception) as error:
             failure = error
-    forgotten = [str(one.message) for one in caught if "was never awaited" in str(one.message)]
     if forgotten:
         # This outranks what the test saw: without the await, nothing after it means anything.
         raise NeverAwaited(report.never_awaited(forgotten[0], report.files_of(item))) from failure

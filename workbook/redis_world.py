@@ -27,7 +27,7 @@ class RedisWorld:
         self.code = code
         self.settings = settings
         self.redis: Any = redis.Redis(**settings.redis_address())
-        self._loop = LoopThread(code.files)
+        self._loop = LoopThread(lambda: code.files)
         self._closing: list[Any] = []
 
     def queue(self) -> Any:

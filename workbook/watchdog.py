@@ -54,7 +54,7 @@ class Watchdog:
         self,
         loop: asyncio.AbstractEventLoop,
         thread: threading.Thread,
-        own_files: set[str],
+        own_files: Callable[[], set[str]],
         found: Callable[[Place], None],
     ) -> None:
         self._loop = loop
@@ -90,7 +90,7 @@ class Watchdog:
         ident = self._thread.ident or 0
         for _ in range(TRIES):
             frame = sys._current_frames().get(ident)
-            if frame is None or frame.f_code.co_filename in self._own_files:
+            if frame is None or frame.f_code.co_filename in self._own_files():
                 break  # elsewhere it might be lost: Python only prints what is raised while it clears up
             time.sleep(0.001)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Ended))
@@ -138,9 +138,10 @@ class Watchdog:
     def _own_frames(self) -> dict[FrameType, int]:
         """The frames of the code under test that run now, the innermost first, and the line of each."""
         frame = sys._current_frames().get(self._thread.ident or 0)
+        own_files = self._own_files()
         found: dict[FrameType, int] = {}
         while frame is not None:
-            if frame.f_code.co_filename in self._own_files:
+            if frame.f_code.co_filename in own_files:
                 found[frame] = frame.f_lineno
             frame = frame.f_back
         return found

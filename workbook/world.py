@@ -11,6 +11,7 @@ world.redis                             a plain client of this test's Redis inde
 world.handler("slow", function)         what jobs of this type run, in this world alone
 world.put(take=function)                another piece in the place of one, for the worker to reach
 world.scrape()                          what the server's metrics port shows
+world.turns()                           what need not wait goes on, in the loop of the code under test
 with world.locked(job, …) as lock:      a change in an open transaction: how races are made
 """
 
@@ -527,7 +528,7 @@ def opened(
     """A world whose server uses the chapter's pieces up to this task. Nothing starts before it is needed."""
     recorder = Recorder()
     parts = parts_of(code, chapter, task, recorder)
-    world = World(code, parts, recorder, LoopThread(code.files), settings, can_go_away)
+    world = World(code, parts, recorder, LoopThread(lambda: code.files), settings, can_go_away)
     try:
         yield world
     finally:
