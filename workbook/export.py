@@ -1,7 +1,8 @@
 """`workbook export --students`: a copy of the book to hand out, without the answers.
 
-What is left out: `tests` (its folder `chapters` holds answers), `reference` (it comes along as a wheel), and what needs
-either: `deploy`, `compose.yaml`, the Makefile, the pages for those who teach and those who run it.
+What is left out: `tests`, but for the final tests of a scheduler of one's own (the folder `chapters` there holds answers),
+`reference` (it comes along as a wheel), and what needs either: `deploy`, `compose.yaml`, the Makefile, the benchmarks, the
+pages for those who teach and those who run it.
 """
 
 import os
@@ -26,6 +27,14 @@ WHOLE = (
     "workbook",
     "proto",
     "notebooks",
+    "tests/__init__.py",
+    "tests/conftest.py",
+    "tests/helpers.py",
+    "tests/proxies.py",
+    "tests/under_test.py",
+    "tests/end_to_end",
+    "tests/faults/__init__.py",
+    "tests/faults/tools.py",
     "docs/settings.md",
     ".devcontainer",
     ".vscode",

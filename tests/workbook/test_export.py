@@ -91,7 +91,8 @@ def _texts(copy: Path) -> dict[Path, str]:
 
 def test_no_file_of_answers_is_handed_out(copy: Path) -> None:
     names = {path.as_posix() for path in _texts(copy)}
-    assert not [name for name in names if name.startswith(("tests/", "reference/", "docs/teaching", ".git/"))]
+    kept_here = ("tests/chapters/", "tests/unit/", "tests/workbook/", "reference/", "docs/teaching", ".git/")
+    assert not [name for name in names if name.startswith(kept_here)]
     taught = {
         Path(*module.split(".")).with_suffix(".py").name
         for one in chapters()
@@ -205,6 +206,15 @@ def test_in_the_copy_everything_is_red_for_the_right_reason(copy: Path, installe
     assert "0 of 5 tasks green" in done.stdout
     assert "Not written yet: name the queue of a priority" in done.stdout
     assert done.stdout.count("not written yet") == 4
+
+
+def test_in_the_copy_the_final_tests_can_judge_a_scheduler_of_one_s_own(copy: Path, installed: Path) -> None:
+    final = ("tests/end_to_end", "--implementation", "chapters", "-p", "no:cacheprovider")
+    listed = _python(copy, installed, "-m", "pytest", *final, "--collect-only", "-q")
+    assert listed.returncode == 0, listed.stdout + listed.stderr
+    one = "test_a_job_goes_from_submit_to_its_end_and_a_watch_tells_of_it"
+    done = _python(copy, installed, "-m", "pytest", *final, "-k", one)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_in_the_copy_workbook_shows_the_way(copy: Path, installed: Path) -> None:
