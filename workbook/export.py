@@ -1,8 +1,8 @@
 """`workbook export --students`: a copy of the book to hand out, without the answers.
 
-What is left out: `tests`, but for the final tests of a scheduler of one's own (the folder `chapters` there holds answers),
-`reference` (it comes along as a wheel), and what needs either: `deploy`, `compose.yaml`, the Makefile, the benchmarks, the
-pages for those who teach and those who run it.
+What is left out: `tests`, but for the final tests of a scheduler of one's own (the folder `chapters` there holds
+answers), `reference` (it comes along as a wheel), and what needs either: `deploy`, `compose.yaml`, the Makefile, the
+benchmarks, the pages for those who teach and those who run it.
 """
 
 import os
