@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,7 +18,9 @@ from scheduler.job_queue import encode_entry, queue_name
 from scheduler.jobs import Job, PermanentError, Priority, Status
 from scheduler.v1 import scheduler_pb2 as pb
 from scheduler.worker.handlers import Handler, handlers, must_stop
+from scheduler.worker.one_job import Outcome
 from scheduler.worker.service import running_worker
+from scheduler.worker.worker import MOST_HELD
 
 from tests import under_test
 from tests.faults.tools import (
@@ -297,6 +300,31 @@ async def test_as_many_run_at_once_as_there_are_slots_and_the_rest_stay_in_redis
                     lambda: counted(worker.app.metrics.jobs_inflight) == 0, "nothing is in flight"
                 )
     assert most == slots
+
+
+@pytest.mark.of_reference
+async def test_a_slot_is_free_while_a_finish_is_written_but_not_without_end(backends: Servers) -> None:
+    finish = under_test.parts().finish
+    may_finish = asyncio.Event()
+    ran: list[UUID] = []
+
+    async def slow_finish(app: App, job: Job, outcome: Outcome) -> bool:
+        await may_finish.wait()
+        return await finish(app, job, outcome)
+
+    async def note(app: App, job: Job) -> None:
+        ran.append(job.task_id)
+
+    with handling(note=note):
+        async with opened(backends, worker_pool_size=2, reconcile_seconds=60) as app:
+            jobs = [await submit(app, "note") for _ in range(10)]
+            async with running_worker(app.settings, replace(under_test.parts(), finish=slow_finish)):
+                most = MOST_HELD * 2
+                await until_true(lambda: len(ran) == most, f"{most} jobs have run")
+                assert len(await queued_ids(app)) == len(jobs) - most, "the rest is left to other workers"
+                may_finish.set()
+                await until_all_ended(app)
+    assert Counter(ran) == Counter(jobs)
 
 
 async def test_plain_handlers_run_side_by_side_in_as_many_threads_as_there_are_slots(
