@@ -24,6 +24,7 @@ def is_reference() -> bool:
     return _implementation == REFERENCE
 
 
+@cache
 def own() -> list[mine.Piece]:
     """The pieces that do not come from the reference."""
     return mine.written(_implementation)

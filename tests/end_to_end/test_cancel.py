@@ -8,7 +8,6 @@ import pytest
 from scheduler.entry import Entry
 from scheduler.jobs import Priority, Status
 from scheduler.v1 import scheduler_pb2 as pb
-from scheduler.worker.handlers import handlers
 from scheduler.worker.one_job import Outcome
 from scheduler.worker.service import running_worker
 
@@ -23,6 +22,7 @@ from tests.end_to_end.client import (
     row,
     serving,
 )
+from tests.faults.tools import handling
 from tests.helpers import SOME_ID, submit, until, until_status
 from tests.proxies import proxied_redis
 
@@ -123,7 +123,7 @@ async def test_a_cancelled_job_is_not_run(settings, api, stub):
 
 
 @pytest.mark.needs_task("06_worker", 14)
-async def test_a_running_handler_is_told(settings, api, stub, monkeypatch):
+async def test_a_running_handler_is_told(settings, api, stub):
     told = asyncio.Event()
 
     async def endless(app, job):
@@ -133,13 +133,13 @@ async def test_a_running_handler_is_told(settings, api, stub, monkeypatch):
             told.set()
             raise
 
-    monkeypatch.setitem(handlers._handlers, "endless", endless)
     beating = settings.model_copy(update={"heartbeat_seconds": 0.05})
-    async with running_worker(beating, under_test.parts()):
-        task_id = await submit(api.app, "endless")
-        await until_status(api.app, task_id, Status.RUNNING)
-        assert await cancel(stub, task_id) is True
-        await asyncio.wait_for(told.wait(), 20)
+    with handling(endless=endless):
+        async with running_worker(beating, under_test.parts()):
+            task_id = await submit(api.app, "endless")
+            await until_status(api.app, task_id, Status.RUNNING)
+            assert await cancel(stub, task_id) is True
+            await asyncio.wait_for(told.wait(), 20)
     job = await row(api.app, task_id)
     assert (job.status, job.attempts, job.last_error) == (Status.CANCELLED, 1, None)
     assert await api.app.db.fetch_all("SELECT * FROM task_attempts") == []

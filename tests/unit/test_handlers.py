@@ -228,6 +228,20 @@ async def test_an_object_with_an_async_call_is_awaited(bare, registry):
     assert done == ["noop"]
 
 
+async def test_an_object_that_has_no_hash_can_be_a_handler(bare, registry):
+    @dataclasses.dataclass
+    class Counting:
+        runs: int = 0
+
+        def __call__(self, app, job):
+            self.runs += 1
+
+    counting = Counting()
+    registry("counting")(counting)
+    await registry.run(bare, job_of("counting"))
+    assert counting.runs == 1
+
+
 # --- those that come with the scheduler
 
 

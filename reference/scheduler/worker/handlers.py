@@ -21,7 +21,6 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import httpx
@@ -51,6 +50,7 @@ class Handlers:
 
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
+        self._async: dict[str, bool] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._abandoned: dict[Future[None], Job] = {}
 
@@ -61,6 +61,8 @@ class Handlers:
             if type in self._handlers:
                 raise ValueError(f"there is a handler for {type!r} already")
             self._handlers[type] = function
+            # Here and not for each job: to look takes longer than a handler that does nothing.
+            self._async[type] = inspect.iscoroutinefunction(function)
             return function
 
         return register
@@ -81,7 +83,7 @@ class Handlers:
         handler = self._handlers.get(job.type)
         if handler is None:
             raise PermanentError(f"no handler is registered for the type {job.type!r}")
-        if _is_async(handler):
+        if self._async[job.type]:
             await cast("Awaitable[None]", handler(app, job))
         else:
             await self._run_in_thread(handler, app, job)
@@ -104,12 +106,6 @@ class Handlers:
             raise
         if inspect.isawaitable(result):
             await result  # an async handler inside a plain function: some decorators make that
-
-
-@cache
-def _is_async(handler: Handler) -> bool:
-    # To look takes longer than a handler that does nothing, and it is the same each time.
-    return inspect.iscoroutinefunction(handler)
 
 
 def _call(handler: Handler, app: "App", job: Job) -> Any:
