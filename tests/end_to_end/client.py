@@ -23,7 +23,7 @@ from scheduler.v1 import scheduler_pb2_grpc
 from scheduler.worker.one_job import Outcome
 
 from tests import under_test
-from tests.helpers import DEADLINE
+from tests.helpers import DEADLINE, until
 
 Stub = Any
 
@@ -133,6 +133,15 @@ def metric(app: App, name: str, **labels: str) -> float:
             if sample.name in names and sample.labels == labels:
                 return float(sample.value)
     return 0.0
+
+
+async def until_answered(app: App, number: int, method: str, code: str) -> None:
+    """Wait until so many calls are counted. A client has its answer a moment before the server has counted it."""
+
+    async def look() -> bool:
+        return metric(app, "grpc_requests", method=method, code=code) == number
+
+    await until(look, f"{number} answers of {method} with {code} are counted")
 
 
 @asynccontextmanager

@@ -12,11 +12,11 @@ from tests.end_to_end.client import (
     claim,
     finish,
     invalid,
-    metric,
     on_shared,
     refused,
     row,
     serving,
+    until_answered,
 )
 from tests.helpers import SOME_ID, submit
 from tests.proxies import proxied_database
@@ -146,7 +146,7 @@ async def test_each_answer_is_counted_with_its_code(api, stub):
     await refused(get(stub, uuid4()))
     await refused(get(stub, "42"))
     for code in ("OK", "NOT_FOUND", "INVALID_ARGUMENT"):
-        assert metric(api.app, "grpc_requests", method="GetJob", code=code) == 1
+        await until_answered(api.app, 1, "GetJob", code)
 
 
 @pytest.mark.needs_task("02_getjob", 5)

@@ -19,7 +19,7 @@ from scheduler.server import running_api
 from scheduler.v1 import scheduler_pb2 as pb
 
 from tests import under_test
-from tests.end_to_end.client import connected, ended, metric, next_event, refused, serving
+from tests.end_to_end.client import connected, ended, metric, next_event, refused, serving, until_answered
 from tests.helpers import submit, until
 from tests.proxies import proxied_database
 
@@ -161,7 +161,7 @@ async def test_calls_beyond_the_limit_are_refused_and_later_ones_are_not(setting
             await asyncio.wait_for(inside.get(), 20)
         answer = await refused(stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop"))))
         assert answer.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert metric(api.app, "grpc_requests", method="SubmitJob", code="RESOURCE_EXHAUSTED") == 1
+        await until_answered(api.app, 1, "SubmitJob", "RESOURCE_EXHAUSTED")
         go_on.set()
         await asyncio.gather(*calls)
         await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=20)
@@ -231,7 +231,7 @@ async def test_an_error_that_nobody_foresaw_is_internal_and_tells_the_client_not
             assert not any(word in seen.sentence for word in SECRET.split())
             assert "Error" not in seen.sentence
         for method in ("GetJob", "WatchJob"):
-            assert metric(api.app, "grpc_requests", method=method, code="INTERNAL") == 1
+            await until_answered(api.app, 1, method, "INTERNAL")
     logged = [record for record in caplog.records if record.levelno >= logging.ERROR and record.exc_info]
     assert {type(record.exc_info[1]) for record in logged} == {RuntimeError, ZeroDivisionError}
 
@@ -265,11 +265,7 @@ async def test_a_call_that_its_client_cancels_is_counted_and_leaves_no_slot_take
         call = stub.GetJob(pb.GetJobRequest())
         await asyncio.wait_for(inside.wait(), 20)
         call.cancel()
-
-        async def counted():
-            return metric(api.app, "grpc_requests", method="GetJob", code="CANCELLED") == 1
-
-        await until(counted, "the cancelled call was counted")
+        await until_answered(api.app, 1, "GetJob", "CANCELLED")
         await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=20)
 
 
@@ -297,7 +293,7 @@ async def test_calls_are_counted_by_method_and_code(api, stub):
         ("SubmitJob", "UNKNOWN"): 0,
     }
     for (method, code), number in counted.items():
-        assert metric(api.app, "grpc_requests", method=method, code=code) == number, (method, code)
+        await until_answered(api.app, number, method, code)
 
 
 @pytest.mark.of_reference
