@@ -15,6 +15,7 @@ from scheduler.errors import Errors
 from scheduler.hints import Hints
 from scheduler.hub import WatchHub
 from scheduler.no_metrics import NoMetrics
+from scheduler.redis_clients import make_sturdy
 from scheduler.worker.handlers import Handlers, handlers
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ async def open_app(
     try:
         queue = await parts.connect(settings)
         try:
+            await make_sturdy(queue.redis, queue.blocking)
             hints = Hints(queue.redis, parts.encode_entry)
             hub = WatchHub(db, queue.redis, settings.watch_poll_seconds)
             app = App(

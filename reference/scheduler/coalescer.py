@@ -92,6 +92,8 @@ class Coalescer(Generic[T, R]):
     async def _run_batch(self, batch: list[_Call[T, R]]) -> None:
         try:
             results = await self._run([call.item for call in batch])
+            if len(results) != len(batch):
+                raise RuntimeError(f"{len(batch)} items went in, and {len(results)} results came out")
         except Exception as error:
             if len(batch) > 1 and is_data_error(error):
                 for call in batch:

@@ -1,25 +1,28 @@
-"""A duty is a function that is called again and again: the retry pump, the reaper, the refreshing of gauges."""
+"""What goes on for as long as a process lives: duties, which are done again and again, and work that must not end."""
 
 import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
-from scheduler.app import App
 from scheduler.database import Unavailable
 from scheduler.redis_clients import heed_cancellation
+
+if TYPE_CHECKING:
+    from scheduler.app import App
 
 log = logging.getLogger(__name__)
 
 FULL_BATCH = 500
 
-Duty = Callable[[App], Awaitable[Any]]
+Duty = Callable[["App"], Awaitable[Any]]
+"""A function that is called again and again: the retry pump, the reaper, the refreshing of gauges."""
 
 
-async def every(seconds: float, app: App, duty: Duty) -> None:
+async def every(seconds: float, app: "App", duty: Duty) -> None:
     """Do a duty again and again, about every `seconds`, until cancelled. A duty that fails is done again next time.
 
     A duty that found a full batch is done again at once. The pauses differ a little, so that processes which started
@@ -40,6 +43,25 @@ async def every(seconds: float, app: App, duty: Duty) -> None:
         heed_cancellation()  # or else stopping would sometimes wait for ever
         if done < FULL_BATCH:
             await asyncio.sleep(seconds * random.uniform(0.8, 1.2))
+
+
+async def forever(name: str, work: Callable[[], Awaitable[Any]], pause: float) -> None:
+    """Do work that must not end. Whenever it does, say so, and begin it again after a pause in seconds.
+
+    A task that ends by an error of its own does so in silence, for nobody waits for it: what it did is then missing
+    for the rest of the process's life.
+    """
+    while True:
+        try:
+            await work()
+            log.error("%s ended, which it should never do; it begins again", name)
+        except asyncio.CancelledError:
+            heed_cancellation()
+            log.error("%s was ended by a cancellation that nobody asked for; it begins again", name)
+        except Exception:
+            log.exception("%s failed; it begins again", name)
+        heed_cancellation()
+        await asyncio.sleep(pause)
 
 
 async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:

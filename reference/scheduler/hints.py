@@ -7,10 +7,14 @@ what there is to tell, and one task tells whatever has gathered.
     job:{task_id}     pub/sub channel: this job changed; go and look
     leases            sorted set: task_id → the lease's deadline, in ms since 1970
     dlq:{priority}    list of the entries of dead-lettered jobs, newest first
+
+A view that misses news mends itself: `tidy` takes leases out whose deadline is long past, whoever had to tell so and
+did not.
 """
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -28,8 +32,11 @@ MAX_PENDING = 50_000
 MAX_DEAD_LETTERS = 10_000
 CHUNK = 500
 
-# ARGV: task ids. Returns nothing. One call publishes for all of them: a PUBLISH each would cost more than a noop job.
-PUBLISH = "for _, id in ipairs(ARGV) do redis.call('PUBLISH', 'job:' .. id, 'changed') end"
+LEASE_MARGIN_MS = 60_000
+"""How long past its deadline a lease is shown at most: the clocks of two machines may differ by less."""
+
+# ARGV: channels. Returns nothing. One call publishes on all of them: a PUBLISH each would cost more than a noop job.
+PUBLISH = "for _, channel in ipairs(ARGV) do redis.call('PUBLISH', channel, 'changed') end"
 
 
 def channel(task_id: UUID | str) -> str:
@@ -45,12 +52,14 @@ def dead_letters(priority: Priority) -> str:
 class Hints:
     """Tells Redis what changed. Every method returns at once, and none raises."""
 
-    def __init__(self, redis: "Redis", encode_entry: Callable[[Job], bytes]) -> None:
+    def __init__(self, redis: "Redis", encode_entry: Callable[[Job], bytes], prefix: str = "") -> None:
         self._redis = redis
         self._encode = encode_entry
+        self._prefix = prefix
         self._changed: dict[str, None] = {}
         self._leases: dict[str, int | None] = {}
         self._dead: defaultdict[Priority, list[bytes]] = defaultdict(list)
+        self._must_tidy = False
         self._teller: asyncio.Task[None] | None = None
         self._reachable = True
 
@@ -77,6 +86,11 @@ class Hints:
             self._dead[job.priority].append(self._encode(job))
         self._tell_soon()
 
+    def tidy(self) -> None:
+        """Take the leases out of their view that ended long ago, and of which Redis was never told."""
+        self._must_tidy = True
+        self._tell_soon()
+
     async def close(self) -> None:
         """Tell what is left."""
         if self._teller is not None:
@@ -91,38 +105,54 @@ class Hints:
     async def _tell_all(self) -> None:
         try:
             await asyncio.sleep(0)  # one turn of the loop, so that what belongs together goes together
-            while self._changed or self._leases or self._dead:
+            while self._changed or self._leases or self._dead or self._must_tidy:
                 await self._tell()
         finally:
             self._teller = None
 
     async def _tell(self) -> None:
-        pipe = self._redis.pipeline(transaction=False)
-        self._add_leases(pipe)
-        for priority, entries in self._dead.items():
-            pipe.lpush(dead_letters(priority), *entries)
-            pipe.ltrim(dead_letters(priority), 0, MAX_DEAD_LETTERS - 1)
-        task_ids = list(self._changed)
-        for start in range(0, len(task_ids), CHUNK):
-            pipe.eval(PUBLISH, 0, *task_ids[start : start + CHUNK])
-        self._forget()
         try:
-            await pipe.execute(raise_on_error=False)
+            await self._commands().execute(raise_on_error=False)
             self._reachable = True
         except (RedisError, OSError) as error:
             if self._reachable:
                 log.warning("Redis gets no hints: %s. Watches poll until it is back.", type(error).__name__)
             self._reachable = False
+        except Exception:
+            log.exception("telling Redis of changes failed; it goes on with those that follow")
+
+    def _commands(self) -> Any:
+        """All that there is to tell, once: what can't be told now is forgotten."""
+        try:
+            pipe = self._redis.pipeline(transaction=False)
+            self._add_leases(pipe)
+            self._add_dead_letters(pipe)
+            channels = [f"{self._prefix}job:{task_id}" for task_id in self._changed]
+            for start in range(0, len(channels), CHUNK):
+                pipe.eval(PUBLISH, 0, *channels[start : start + CHUNK])
+            return pipe
+        finally:
+            self._forget()
 
     def _add_leases(self, pipe: Any) -> None:
+        leases = self._prefix + LEASES
         deadlines = {task_id: deadline for task_id, deadline in self._leases.items() if deadline is not None}
         if deadlines:
-            pipe.zadd(LEASES, deadlines)
+            pipe.zadd(leases, deadlines)
         ended = [task_id for task_id, deadline in self._leases.items() if deadline is None]
         if ended:
-            pipe.zrem(LEASES, *ended)
+            pipe.zrem(leases, *ended)
+        if self._must_tidy:
+            pipe.zremrangebyscore(leases, "-inf", int(time.time() * 1000) - LEASE_MARGIN_MS)
+
+    def _add_dead_letters(self, pipe: Any) -> None:
+        for priority, entries in self._dead.items():
+            name = self._prefix + dead_letters(priority)
+            pipe.lpush(name, *entries)
+            pipe.ltrim(name, 0, MAX_DEAD_LETTERS - 1)
 
     def _forget(self) -> None:
         self._changed.clear()
         self._leases.clear()
         self._dead.clear()
+        self._must_tidy = False

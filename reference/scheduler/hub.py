@@ -3,15 +3,18 @@
     worker ── PUBLISH job:{id} ──▶ hub ── one SELECT for all hinted ids ──▶ wakes the streams that watch them
                         each second: hub ── which of the watched rows have a newer version? ──▶ likewise
 
-A hint may be lost, so the poll each second is what a watch relies on; hints make it fast. A stream keeps only the
-latest state and a wake-up, so a client that reads slowly costs no memory and never holds up the others.
+A hint may be lost, so the poll each second is what a watch relies on; hints make it fast. Each has a task of its own:
+the poll goes through thousands of watches, slice by slice and spread over its second, and no hint waits for it. A
+stream keeps only the latest state and a wake-up, so a client that reads slowly costs no memory and never holds up the
+others.
 """
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
+from math import ceil
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -19,10 +22,11 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from scheduler.database import Database, Row, Unavailable
+from scheduler.duties import cancel_and_wait, forever
 from scheduler.errors import Draining, JobNotFound
 from scheduler.hints import channel
 from scheduler.jobs import Job
-from scheduler.redis_clients import heed_cancellation
+from scheduler.redis_clients import heed_cancellation, is_outdated
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,7 @@ class Watch:
 
     def __init__(self, task_id: UUID) -> None:
         self.task_id = task_id
+        self.id = str(task_id)
         self.version = 0
         """The newest version that the stream has sent or, on resuming, need not send."""
         self._latest: Job | None = None
@@ -77,12 +82,13 @@ class Watch:
 
 
 class WatchHub:
-    """Keeps the watches of a process up to date. Its two tasks start with the first watch."""
+    """Keeps the watches of a process up to date. Its three tasks start with the first watch."""
 
-    def __init__(self, db: Database, redis: "Redis", poll_seconds: float) -> None:
+    def __init__(self, db: Database, redis: "Redis", poll_seconds: float, prefix: str = "") -> None:
         self._db = db
         self._redis = redis
         self._poll_seconds = poll_seconds
+        self._prefix = prefix
         self._watches: defaultdict[UUID, set[Watch]] = defaultdict(set)
         self._hinted: set[UUID] = set()
         self._hint = asyncio.Event()
@@ -91,6 +97,7 @@ class WatchHub:
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
         self._database_answers = True
+        self._redis_answers = True
 
     @asynccontextmanager
     async def watch(self, task_id: UUID) -> AsyncIterator[Watch]:
@@ -98,7 +105,7 @@ class WatchHub:
         if self._draining:
             raise Draining
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._look())]
+            self._tasks = self._start()
         watch = Watch(task_id)
         watches = self._watches[task_id]
         watches.add(watch)
@@ -124,42 +131,70 @@ class WatchHub:
                 watch.end(Draining())
 
     async def close(self) -> None:
-        """Drain, and stop both tasks."""
+        """Drain, and stop all tasks."""
         self.drain()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_and_wait(self._tasks)
+
+    def _start(self) -> list[asyncio.Task[None]]:
+        work = {
+            "listening for hints": self._listen,
+            "looking at what was hinted at": self._look,
+            "looking at all that is watched": self._poll,
+        }
+        return [
+            asyncio.create_task(forever(name, one, self._poll_seconds), name=name)
+            for name, one in work.items()
+        ]
+
+    def _channel(self, task_id: UUID) -> str:
+        return self._prefix + channel(task_id)
 
     async def _subscribe(self, task_id: UUID) -> None:
         # Without Redis there is nothing to do: the next connection subscribes to all that is watched by then.
         with suppress(RedisError, OSError, RuntimeError):
             if self._pubsub is not None:
-                await self._pubsub.subscribe(channel(task_id))
+                await self._pubsub.subscribe(self._channel(task_id))
 
     async def _unsubscribe(self, task_id: UUID) -> None:
         with suppress(RedisError, OSError, RuntimeError):
             if self._pubsub is not None:
-                await self._pubsub.unsubscribe(channel(task_id))
+                await self._pubsub.unsubscribe(self._channel(task_id))
 
     async def _listen(self) -> None:
         while True:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                    await self._subscribe_to_all(pubsub)
-                    heed_cancellation()
-                    async for message in pubsub.listen():
-                        self._take_hint(message["channel"])
-            except (RedisError, OSError):
-                self._pubsub = None
-                self._has_tried.set()
-                await asyncio.sleep(self._poll_seconds)
+                    await self._hear(pubsub)
+            except (RedisError, OSError) as error:
+                if self._redis_answers:
+                    log.warning(
+                        "no hints from Redis: %s. Watches poll until it is back.", type(error).__name__
+                    )
+                self._redis_answers = False
+            await asyncio.sleep(self._poll_seconds)
+
+    async def _hear(self, pubsub: PubSub) -> None:
+        """Take hints for as long as this connection lasts, and leads to where hints are told."""
+        try:
+            await self._subscribe_to_all(pubsub)
+            heed_cancellation()
+            self._redis_answers = True
+            while not is_outdated(pubsub.connection):
+                message = await pubsub.get_message(timeout=self._poll_seconds)
+                heed_cancellation()
+                if message is not None:
+                    self._take_hint(message["channel"])
+        finally:
+            self._pubsub = None
+            self._has_tried.set()
 
     async def _subscribe_to_all(self, pubsub: PubSub) -> None:
-        subscribed = {ALIVE, *map(channel, self._watches)}
+        alive = self._prefix + ALIVE
+        subscribed = {alive, *map(self._channel, self._watches)}
         await pubsub.subscribe(*subscribed)
         self._pubsub = pubsub  # from here on, each watch subscribes for itself
         self._has_tried.set()
-        watched = {ALIVE, *map(channel, self._watches)}
+        watched = {alive, *map(self._channel, self._watches)}
         if began := watched - subscribed:
             await pubsub.subscribe(*began)
         if ended := subscribed - watched:
@@ -167,48 +202,58 @@ class WatchHub:
 
     def _take_hint(self, name: bytes) -> None:
         with suppress(ValueError):
-            self._hinted.add(UUID(name.decode().removeprefix("job:")))
+            self._hinted.add(UUID(name.decode().removeprefix(self._prefix + ALIVE)))
             self._hint.set()
 
     async def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        next_poll = loop.time() + self._poll_seconds
+        """Look at what was hinted at, as soon as the hint comes."""
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(next_poll):
-                    await self._hint.wait()
+            await self._hint.wait()
             self._hint.clear()
-            task_ids: Collection[UUID] = self._hinted & self._watches.keys()
+            task_ids = self._hinted & self._watches.keys()
             self._hinted.clear()
-            if loop.time() >= next_poll:
-                task_ids = list(self._watches)
-                next_poll = loop.time() + self._poll_seconds
-            try:
-                await self._deliver_newer(list(task_ids))
-            except Exception:
-                log.exception("looking for changes failed; it goes on")
+            for some in _slices(task_ids):
+                await self._deliver_newer(some)
+
+    async def _poll(self) -> None:
+        """Look at all that is watched, about every `poll_seconds`.
+
+        Slice by slice, with pauses between them: each slice holds the loop for a moment, and all of them at once would
+        hold up every hint that comes meanwhile.
+        """
+        while True:
+            pause = self._poll_seconds / max(1, ceil(len(self._watches) / SLICE))
+            await asyncio.sleep(pause)
+            for number, some in enumerate(_slices(self._watches)):
+                if number:
+                    await asyncio.sleep(pause)
+                await self._deliver_newer(some)
 
     async def _deliver_newer(self, task_ids: list[UUID]) -> None:
-        for start in range(0, len(task_ids), SLICE):
-            known = self._known(task_ids[start : start + SLICE])
-            try:
-                rows = await self._db.fetch_all(NEWER, [list(known), list(known.values())]) if known else []
-            except Unavailable:
-                # The streams stay open: a database that is away for a moment is nothing that a watcher must know.
-                if self._database_answers:
-                    log.warning("the database is away; watches wait until it is back")
-                self._database_answers = False
-                return
-            self._database_answers = True
-            for row in rows:
-                self._deliver(row)
+        known = self._known(task_ids)
+        if not known:
+            return
+        # As two texts: psycopg would go through two lists value by value, and hold the loop for milliseconds.
+        arrays = [f"{{{','.join(known)}}}", f"{{{','.join(map(str, known.values()))}}}"]
+        try:
+            rows = await self._db.fetch_all(NEWER, arrays)
+        except Unavailable:
+            # The streams stay open: a database that is away for a moment is nothing that a watcher must know.
+            if self._database_answers:
+                log.warning("the database is away; watches wait until it is back")
+            self._database_answers = False
+            return
+        self._database_answers = True
+        for row in rows:
+            self._deliver(row)
 
-    def _known(self, task_ids: list[UUID]) -> dict[UUID, int]:
-        return {
-            task_id: min(watch.known for watch in watches)
-            for task_id in task_ids
-            if (watches := self._watches.get(task_id))
-        }
+    def _known(self, task_ids: list[UUID]) -> dict[str, int]:
+        """The newest version that all watches of a job have, by the job's id as text."""
+        known: dict[str, int] = {}
+        for task_id in task_ids:
+            for watch in self._watches.get(task_id, ()):
+                known[watch.id] = min(watch.known, known.get(watch.id, watch.known))
+        return known
 
     def _deliver(self, row: Row) -> None:
         for watch in self._watches.get(row["watched_id"], ()):
@@ -216,3 +261,8 @@ class WatchHub:
                 watch.end(JobNotFound(watch.task_id))
             else:
                 watch.deliver(Job.from_row(row))
+
+
+def _slices(task_ids: Iterable[UUID]) -> list[list[UUID]]:
+    every = list(task_ids)
+    return [every[start : start + SLICE] for start in range(0, len(every), SLICE)]

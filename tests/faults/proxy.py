@@ -44,6 +44,10 @@ class Proxy:
             connection.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
 
+    def lead_to(self, target_port: int) -> None:
+        """New connections go to another server; those that are open stay where they are."""
+        self._target_port = target_port
+
     def stall(self) -> None:
         """The network swallows everything, and tells nobody."""
         self._moves.clear()

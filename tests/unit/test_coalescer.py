@@ -288,3 +288,14 @@ async def test_a_thousand_callers_who_come_and_go_all_get_an_answer():
     for number, task in enumerate(tasks):
         if not task.cancelled():
             assert task.result() == number
+
+
+@pytest.mark.of_reference
+async def test_a_wrong_number_of_results_is_an_error_for_its_callers_and_not_a_cancellation():
+    async def too_few(items):
+        return items[1:]
+
+    coalescer = Coalescer(too_few)
+    for task in started(coalescer, 1, 2):
+        with pytest.raises(RuntimeError, match="2 items went in, and 1 results came out"):
+            await task
