@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import grpc
 import pytest
+from scheduler.api.cancel_job import SHORT
 from scheduler.entry import Entry
 from scheduler.jobs import Priority, Status
 from scheduler.v1 import scheduler_pb2 as pb
@@ -99,6 +100,20 @@ async def test_every_entry_of_a_cancelled_job_leaves_its_queue_and_no_other(api,
     left = await api.app.queue.redis.lrange("q:high", 0, -1)
     expected = [api.app.parts.encode_entry(await row(api.app, task_id)) for task_id in reversed(keep)]
     assert left == expected
+
+
+@pytest.mark.of_reference
+async def test_what_a_cancel_costs_does_not_grow_with_the_queue(settings, api, stub):
+    gone, waits = await submit(api.app), await submit(api.app)
+    entry = api.app.parts.encode_entry(await row(api.app, gone))
+    redis = api.app.queue.redis
+    await redis.lpush("q:default", *[api.app.parts.encode_entry(await row(api.app, waits))] * SHORT)
+    assert await cancel(stub, gone)
+    assert await redis.lindex("q:default", -1) == entry, "a long queue is not searched"
+    async with running_worker(settings, under_test.parts()):
+        await until_status(api.app, waits, Status.SUCCEEDED)
+    job = await row(api.app, gone)
+    assert (job.status, job.attempts) == (Status.CANCELLED, 0), "an entry that stays is harmless"
 
 
 @pytest.mark.needs_task("04_cancel", 5)

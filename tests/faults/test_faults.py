@@ -26,7 +26,7 @@ from scheduler.app import App, open_app
 from scheduler.config import Settings
 from scheduler.job_queue import encode_entry, queue_name
 from scheduler.jobs import Job, Priority, Status
-from scheduler.worker import one_job
+from scheduler.worker import one_job, reconciler
 from scheduler.worker.service import running_worker
 from scheduler.worker.worker import Stage, Worker
 
@@ -788,6 +788,22 @@ async def test_the_reconciler_leaves_what_it_could_not_push_for_a_later_pass(bac
         await age_pushes(app)
         assert await cut_off.parts.reconcile(cut_off) == 5
         assert sorted(await queued_ids(app)) == sorted(lost)
+
+
+@pytest.mark.of_reference
+@pytest.mark.parametrize("waits", [False, True])
+async def test_entries_of_cancelled_jobs_do_not_hide_what_is_lost(backends: Servers, waits: bool) -> None:
+    """However many of them lie at the end of the queue, and whether or not an entry follows that counts."""
+    async with opened(backends) as app:
+        lost = await insert(app, 3)
+        await age_pushes(app)
+        for task_id in [await submit(app) for _ in range(3 * reconciler.OLDEST)]:
+            await app.parts.cancel_in_database(app, task_id)
+        waiting = [await submit(app)] if waits else []
+        cancelled = len(await queued_ids(app)) - len(waiting)
+        assert await app.parts.reconcile(app) == 3
+        assert await app.parts.reconcile(app) == 0
+        assert sorted((await queued_ids(app))[cancelled:]) == sorted([*lost, *waiting])
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -24,6 +24,8 @@ from scheduler.worker.retries import push_or_leave
 log = logging.getLogger(__name__)
 
 OLDEST = 100
+DEEPEST = 2_000
+"""How many entries are looked at where the oldest ones are all of jobs that wait no more, cancelled ones say."""
 BATCH = 500
 MOST_BATCHES = 100
 
@@ -61,12 +63,18 @@ async def _watermark(app: App, priority: Priority) -> datetime | None:
     The entries are read first. A job that is pushed afterwards is younger than all of them, so it is never mistaken
     for a lost one.
     """
-    oldest = await app.queue.redis.lrange(app.parts.queue_name(priority), -OLDEST, -1)
-    if not oldest:
-        row = await app.db.fetch_one("SELECT now() AS watermark")
-    else:
-        row = await app.db.fetch_one(WATERMARK, [_task_ids(oldest)])
-    return row["watermark"] if row else None
+    for depth in (OLDEST, DEEPEST):
+        oldest = await app.queue.redis.lrange(app.parts.queue_name(priority), -depth, -1)
+        row = await app.db.fetch_one(WATERMARK, [_task_ids(oldest)]) if oldest else None
+        if row and row["watermark"]:
+            watermark: datetime = row["watermark"]
+            return watermark
+        if (
+            len(oldest) < depth
+        ):  # that was the whole queue, and nobody waits in it: whoever waits has no entry
+            row = await app.db.fetch_one("SELECT now() AS watermark")
+            return row["watermark"] if row else None
+    return None
 
 
 def _task_ids(entries: list[Any]) -> list[UUID]:
