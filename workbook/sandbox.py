@@ -26,6 +26,7 @@ from scheduler.embedded import EmbeddedError, Services
 FAST: dict[str, Any] = {
     "grpc_port": 0,
     "metrics_port": 0,
+    "redis_prefix": "",
     "watch_poll_seconds": 0.1,
     "poll_seconds": 0.02,
     "reconcile_seconds": 0.1,

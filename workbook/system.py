@@ -57,9 +57,10 @@ class System:
 class Observer:
     """Reads a system again and again over two connections. Raises what psycopg and redis-py raise."""
 
-    def __init__(self, database: Any, redis: Any) -> None:
+    def __init__(self, database: Any, redis: Any, prefix: str = "") -> None:
         self._database = database
         self._redis = redis
+        self._prefix = prefix
 
     def look(self) -> System:
         """The system now."""
@@ -67,7 +68,7 @@ class Observer:
         now = self._database.execute("SELECT now()").fetchone()[0]
         return System(
             at=now,
-            queues=tuple(self._queue(f"q:{priority}") for priority in PRIORITIES),
+            queues=tuple(self._queue(f"{self._prefix}q:{priority}") for priority in PRIORITIES),
             counts=dict(counted),
             running=self._jobs("lease_expires_at IS NOT NULL", "lease_expires_at", "lease_expires_at"),
             retries=self._jobs("next_run_at IS NOT NULL", "next_run_at", "next_run_at"),
@@ -100,7 +101,7 @@ def observed(settings: "Settings") -> Iterator[Observer]:
         ) as database,
         Redis(**settings.redis_address(), socket_timeout=3, socket_connect_timeout=3) as redis,
     ):
-        yield Observer(database, redis)
+        yield Observer(database, redis, settings.redis_prefix)
 
 
 def _entry(value: bytes) -> tuple[str, str]:

@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 
 from scheduler.coalescer import Coalescer
-from scheduler.config import Settings
+from scheduler.config import ConfigError, Settings
 from scheduler.database import Database
 from scheduler.errors import Errors
 from scheduler.hints import Hints
@@ -60,13 +60,14 @@ async def open_app(
 
     Raises `Unavailable` or redis-py's `RedisError` if one of them does not answer.
     """
+    parts = _prefixed(parts, settings.redis_prefix)
     db = await Database.connect(settings)
     try:
         queue = await parts.connect(settings)
         try:
             await make_sturdy(queue.redis, queue.blocking)
-            hints = Hints(queue.redis, parts.encode_entry)
-            hub = WatchHub(db, queue.redis, settings.watch_poll_seconds)
+            hints = Hints(queue.redis, parts.encode_entry, settings.redis_prefix)
+            hub = WatchHub(db, queue.redis, settings.watch_poll_seconds, settings.redis_prefix)
             app = App(
                 settings=settings,
                 db=db,
@@ -87,3 +88,19 @@ async def open_app(
             await queue.close()
     finally:
         await db.close()
+
+
+def _prefixed(parts: "Parts", prefix: str) -> "Parts":
+    """The same pieces, with a prefix before the names of the queues. Raises `ConfigError` if not all can have one.
+
+    Chapters spell the names of the lesson, in several places. Half of them with a prefix would be worse than none.
+    """
+    from scheduler.parts import reference
+
+    if not prefix:
+        return parts
+    if parts != reference():
+        raise ConfigError(
+            "REDIS_PREFIX is for the reference alone: pieces of the chapters name their queues q:high …"
+        )
+    return replace(parts, queue_name=lambda priority: prefix + parts.queue_name(priority))

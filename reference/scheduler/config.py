@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     redis_port: Port = 6379
     redis_password: SecretStr | None = None
     redis_db: Annotated[int, Field(ge=0)] = 0
+    redis_prefix: Annotated[str, Field(max_length=100, pattern=r"^[!-~]*$")] = ""
+    """What the names of all keys and channels begin with, so that several schedulers can share one Redis."""
 
     # The API.
     watch_poll_seconds: Seconds = 1

@@ -63,6 +63,10 @@ class Hints:
         self._teller: asyncio.Task[None] | None = None
         self._reachable = True
 
+    def key(self, name: str) -> str:
+        """The key of a view, `leases` say, in the Redis of this scheduler."""
+        return self._prefix + name
+
     def changed(self, task_ids: Iterable[UUID]) -> None:
         """These jobs changed. Call it after the commit: a watch that wakes earlier reads the old row."""
         self._changed.update((str(task_id), None) for task_id in task_ids)
@@ -127,7 +131,7 @@ class Hints:
             pipe = self._redis.pipeline(transaction=False)
             self._add_leases(pipe)
             self._add_dead_letters(pipe)
-            channels = [f"{self._prefix}job:{task_id}" for task_id in self._changed]
+            channels = [self.key(channel(task_id)) for task_id in self._changed]
             for start in range(0, len(channels), CHUNK):
                 pipe.eval(PUBLISH, 0, *channels[start : start + CHUNK])
             return pipe
@@ -135,7 +139,7 @@ class Hints:
             self._forget()
 
     def _add_leases(self, pipe: Any) -> None:
-        leases = self._prefix + LEASES
+        leases = self.key(LEASES)
         deadlines = {task_id: deadline for task_id, deadline in self._leases.items() if deadline is not None}
         if deadlines:
             pipe.zadd(leases, deadlines)
@@ -147,7 +151,7 @@ class Hints:
 
     def _add_dead_letters(self, pipe: Any) -> None:
         for priority, entries in self._dead.items():
-            name = self._prefix + dead_letters(priority)
+            name = self.key(dead_letters(priority))
             pipe.lpush(name, *entries)
             pipe.ltrim(name, 0, MAX_DEAD_LETTERS - 1)
 

@@ -36,11 +36,12 @@ def encode_entry(job: Queueable) -> bytes:
 
 
 class JobQueue:
-    """The queues. `redis` is for ordinary commands, `blocking` for pops that wait."""
+    """The queues. `redis` is for ordinary commands, `blocking` for pops that wait; their names begin with `prefix`."""
 
-    def __init__(self, redis: "Redis") -> None:
+    def __init__(self, redis: "Redis", prefix: str = "") -> None:
         self.redis = redis
         self.blocking = patient(redis)
+        self._prefix = prefix
         self._push = Coalescer(self._push_each)
 
     async def push(self, job: Queueable) -> None:
@@ -54,7 +55,7 @@ class JobQueue:
         """Put several jobs at the ends of their queues, in this order. Raises as `push` does."""
         entries: defaultdict[str, list[bytes]] = defaultdict(list)
         for job in jobs:
-            entries[queue_name(job.priority)].append(encode_entry(job))
+            entries[self._prefix + queue_name(job.priority)].append(encode_entry(job))
         async with self.redis.pipeline(transaction=False) as pipe:
             for name, values in entries.items():
                 pipe.lpush(name, *values)
@@ -81,4 +82,4 @@ async def connect(settings: Settings) -> JobQueue:
     except BaseException:
         await redis.aclose()
         raise
-    return JobQueue(redis)
+    return JobQueue(redis, settings.redis_prefix)

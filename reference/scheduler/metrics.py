@@ -59,6 +59,9 @@ class Metrics(NoMetrics):
         self.entries_repushed_total = counter("entries_repushed_total", "Lost entries that were pushed again")
         self.push_failures = counter("push_failures_total", "Jobs that Redis did not take")
         self.malformed_entries = counter("malformed_entries_total", "Queue entries that could not be read")
+        self.unknown_entries_total = counter(
+            "unknown_entries_total", "Queue entries of jobs that are not in the database"
+        )
         self.watch_streams = gauge("watch_streams", "WatchJob streams that are open")
         self.grpc_requests = counter("grpc_requests_total", "RPCs that ended", "method", "code")
         self.grpc_request_duration = histogram(
@@ -103,6 +106,9 @@ class Metrics(NoMetrics):
 
     def malformed_entry(self) -> None:
         self.malformed_entries.inc()
+
+    def unknown_entries(self, number: int) -> None:
+        self.unknown_entries_total.inc(number)
 
     def watching(self, change: int) -> None:
         self.watch_streams.inc(change)

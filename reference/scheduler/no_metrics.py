@@ -39,6 +39,9 @@ class NoMetrics:
     def malformed_entry(self) -> None:
         """An entry of a queue could not be read."""
 
+    def unknown_entries(self, number: int) -> None:
+        """So many entries of queues are of jobs that are not in the database."""
+
     def watching(self, change: int) -> None:
         """So many WatchJob streams more are open; less, if negative."""
 

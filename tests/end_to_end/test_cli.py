@@ -300,6 +300,31 @@ async def test_prune_deletes_jobs_that_ended_long_ago_with_their_attempts_and_no
     assert [row["task_id"] for row in attempts] == [young]
 
 
+@pytest.mark.of_reference
+async def test_prune_takes_deleted_jobs_out_of_the_lists_of_dead_letters(client, api):
+    old, young, requeued = [await ended_job(api.app, DEAD) for _ in range(3)]
+    jobs = [await get_job_row(api.app, task_id) for task_id in (old, young, requeued)]
+    api.app.hints.dead(jobs)
+    redis = api.app.queue.redis
+    await until(lambda: redis.llen("dlq:default"), "the dead letters are shown")
+    await redis.lpush("dlq:default", b"no entry")
+    await api.app.db.fetch_all("UPDATE tasks SET status = 'failed' WHERE task_id = %s", [requeued])
+    await api.app.db.fetch_all(
+        "UPDATE tasks SET created_at = now() - interval '8 days', finished_at = finished_at - interval '8 days' "
+        "WHERE task_id = %s",
+        [old],
+    )
+    assert (await scheduler(client, "prune", "--older-than", "7d")).out == "deleted 1 job\n"
+    assert await redis.lrange("dlq:default", 0, -1) == [api.app.parts.encode_entry(jobs[1])]
+
+
+@pytest.mark.of_reference
+async def test_prune_works_while_redis_is_away_and_says_what_is_left(client, api):
+    done = await scheduler({**client, "REDIS_PORT": "1"}, "prune", "--older-than", "7d")
+    assert (done.code, done.out) == (0, "deleted 0 jobs\n")
+    assert "dlq:*" in done.err
+
+
 async def test_prune_goes_on_until_nothing_old_is_left(client, api):
     await api.app.db.fetch_all(
         "INSERT INTO tasks (task_id, type, status, pushed_at, created_at, finished_at) "

@@ -38,8 +38,10 @@ DESIGN = {
     "grpc_request_seconds": ("histogram", {"method"}),
 }
 BESIDE = {
-    "malformed_entries_total": ("counter", set())
-}  # asked for by the issue: malformed entries are counted
+    # What other hands put into the queues.
+    "malformed_entries_total": ("counter", set()),
+    "unknown_entries_total": ("counter", set()),
+}
 
 
 @pytest.fixture
@@ -73,6 +75,7 @@ async def touch_everything(app):
     metrics.entries_repushed(1)
     metrics.push_failed()
     metrics.malformed_entry()
+    metrics.unknown_entries(1)
     metrics.watching(1)
     metrics.answered("GetJob", "OK", 0.1)
     await app.parts.refresh_depth(app)

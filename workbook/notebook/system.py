@@ -254,7 +254,7 @@ class System:
 
     def entries(self, priority: str) -> list[str]:
         """The job ids in one queue, the one that comes out next first."""
-        found = self.redis.lrange(f"q:{priority}", 0, -1)
+        found = self.redis.lrange(f"{self.settings.redis_prefix}q:{priority}", 0, -1)
         return [_job_id(entry) for entry in reversed(found)]
 
     def keep_history(self) -> None:

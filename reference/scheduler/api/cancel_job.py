@@ -74,7 +74,7 @@ async def _tidy_up(app: App, job: Job) -> None:
     """Remove the entry and the lease from Redis. The job is cancelled whether or not this works."""
     try:
         await app.parts.remove_entry(app, job)
-        await app.queue.redis.zrem(LEASES, str(job.task_id))
+        await app.queue.redis.zrem(app.hints.key(LEASES), str(job.task_id))
     except RedisError as error:
         # An entry that stays is harmless: the worker that takes it finds no queued row to claim.
         log.warning("its entry stays in Redis: %s", type(error).__name__, extra={"job_id": job.task_id})

@@ -42,7 +42,8 @@ async def requeue_job(app: App, request: pb.RequeueJobRequest, context: Context)
 async def _push(app: App, job: Job) -> None:
     try:
         await app.queue.push(job)
-        await app.queue.redis.lrem(dead_letters(job.priority), 0, app.parts.encode_entry(job))  # type: ignore[arg-type]
+        view = app.hints.key(dead_letters(job.priority))
+        await app.queue.redis.lrem(view, 0, app.parts.encode_entry(job))  # type: ignore[arg-type]
     except RedisError as error:
         log.warning(
             "not pushed, the reconciler will: %s", type(error).__name__, extra={"job_id": job.task_id}

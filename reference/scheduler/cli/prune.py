@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scheduler.cli.client import AsJson
-from scheduler.cli.failures import Misused, expected
-from scheduler.cli.show import say
+from scheduler.cli.failures import Misused, expected, first_line
+from scheduler.cli.show import note, say
 
 if TYPE_CHECKING:
     from scheduler.config import Settings
+    from scheduler.database import Database
 
 LONGEST = timedelta(days=36_500)
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -29,7 +30,8 @@ def prune(
 
     Works in the database of DATABASE_URL (or COCKROACHDB_HOST), else in that of
     a running `scheduler up`, in batches of 1000. An idempotency key of a deleted
-    job may be used for a new one.
+    job may be used for a new one. What Redis shows of dead letters (dlq:*) is
+    brought up to date too, where it is known and answers.
 
     Example:
 
@@ -57,6 +59,8 @@ def parse_age(text: str) -> timedelta:
 
 
 async def _prune(settings: "Settings", age: timedelta) -> int:
+    from redis.exceptions import RedisError
+
     from scheduler.database import Database
     from scheduler.prune import prune as prune_batch
 
@@ -65,6 +69,25 @@ async def _prune(settings: "Settings", age: timedelta) -> int:
         total = 0
         while deleted := await prune_batch(db, age):
             total += deleted
+        try:
+            await _prune_views(settings, db)
+        except RedisError as error:
+            note(
+                f"Redis goes on showing deleted dead letters in dlq:*, for it does not answer: {first_line(error)}"
+            )
         return total
     finally:
         await db.close()
+
+
+async def _prune_views(settings: "Settings", db: "Database") -> None:
+    from scheduler.cli import services
+    from scheduler.job_queue import connect
+    from scheduler.prune import prune_dead_letters
+
+    if settings.redis_host is not None and services.are_of_one_system():
+        queue = await connect(settings)
+        try:
+            await prune_dead_letters(db, queue.redis, settings.redis_prefix)
+        finally:
+            await queue.close()

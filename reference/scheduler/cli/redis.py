@@ -27,7 +27,7 @@ def redis(
     """Run one Redis command, and show the answer as redis-cli does.
 
     It goes to the Redis of REDIS_HOST, else to that of a running
-    `scheduler up`. SUBSCRIBE and MONITOR go on until Ctrl-C.
+    `scheduler up`. With REDIS_PREFIX=a:, write a:q:high for q:high. SUBSCRIBE and MONITOR go on until Ctrl-C.
 
     Examples:
 

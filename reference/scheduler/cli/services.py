@@ -58,6 +58,12 @@ def found_redis() -> Settings:
     return settings
 
 
+def are_of_one_system() -> bool:
+    """Whether the environment names both services or neither. One of each kind need not know the same jobs."""
+    settings = Settings.from_environment()
+    return _has_database(settings) == _has_redis(settings)
+
+
 def _completed(settings: Settings, services: embedded.Services) -> Settings:
     own: dict[str, Any] = {}
     if not _has_database(settings):

@@ -17,6 +17,7 @@ from scheduler.database import Unavailable
 from scheduler.entry import Entry, decode_entry
 from scheduler.jobs import Job, PermanentError, Priority, Status
 from scheduler.redis_clients import BLOCK_SECONDS
+from scheduler.worker.strangers import note_strangers
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ async def claim(app: App, entries: Sequence[Entry]) -> list[Job]:
         # at the rows. Whichever of them took a job, its row bears this claim's own stamp.
         await app.db.fetch_all(CLAIM, [worker, app.settings.lease_seconds, task_ids])
         rows = await app.db.fetch_all(CLAIMED, [task_ids, worker])
+    await note_strangers(app, set(task_ids) - {row["task_id"] for row in rows})
     return [Job.from_row(row) for row in rows]
 
 

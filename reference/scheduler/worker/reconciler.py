@@ -51,6 +51,7 @@ async def reconcile(app: App) -> int:
         watermark = await _watermark(app, priority)
         if watermark is not None:
             pushed += await _push_older(app, priority, watermark)
+    app.hints.tidy()
     if pushed:
         log.info("pushed %d jobs whose entries were lost", pushed)
         app.metrics.entries_repushed(pushed)
