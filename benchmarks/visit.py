@@ -75,7 +75,7 @@ def _drive(entry: Entry, sandbox: Settings, part: str, jobs: int, seconds: float
                 stdout=subprocess.PIPE,
                 stderr=output,
                 cwd=ROOT,
-                env=_environment(sandbox),
+                env=environment(sandbox),
                 start_new_session=True,
             )
         answer = _answer(driver, START_SECONDS + 12 * seconds)
@@ -103,7 +103,7 @@ def _answer(driver: "subprocess.Popen[bytes]", seconds: float) -> Visit:
     return Visit(**json.loads(lines[-1]))
 
 
-def _environment(sandbox: Settings) -> dict[str, str]:
+def environment(sandbox: Settings) -> dict[str, str]:
     """What driver and workers see: the sandbox's addresses, and otherwise everybody's own defaults."""
     address = sandbox.redis_address()
     return os.environ | {

@@ -7,6 +7,7 @@ from uuid import uuid4
 import grpc
 import psycopg
 import pytest
+from scheduler import hub
 from scheduler.app import open_app
 from scheduler.jobs import Status
 from scheduler.server import running_api
@@ -437,6 +438,39 @@ async def test_a_hint_wakes_a_watch_however_long_nothing_was_hinted(settings):
         await until(idle_subscriber, "a subscription was idle for two seconds")
         await claim(api.app, task_id)
         assert (await next_event(stream)).state == RUNNING
+
+
+@pytest.mark.of_reference
+async def test_no_hint_waits_for_the_poll(api, stub, monkeypatch):
+    task_id = await submit(api.app)
+    stream, _ = await opened(stub, task_id)
+    await until_subscribed(api.app, task_id)
+    polls, may_go_on = asyncio.Event(), asyncio.Event()
+    fetch_all = api.app.db.fetch_all
+
+    async def slow_for_the_poll(sql, params=None):
+        if asyncio.current_task().get_name() == "looking at all that is watched":
+            polls.set()
+            await may_go_on.wait()
+        return await fetch_all(sql, params)
+
+    monkeypatch.setattr(api.app.db, "fetch_all", slow_for_the_poll)
+    await asyncio.wait_for(polls.wait(), 20)
+    await claim(api.app, task_id)
+    assert (await next_event(stream)).state == RUNNING
+    may_go_on.set()
+
+
+@pytest.mark.of_reference
+async def test_the_poll_reaches_every_watch_however_many_slices_there_are(api, stub, monkeypatch):
+    monkeypatch.setattr(hub, "SLICE", 2)
+    task_ids = [await submit(api.app) for _ in range(7)]
+    streams = [(await opened(stub, task_id))[0] for task_id in task_ids]
+    await api.app.db.fetch_all(
+        "UPDATE tasks SET status = 'cancelled', finished_at = now(), pushed_at = NULL, version = version + 1"
+    )
+    for stream in streams:
+        assert [event.state for event in await rest(stream)] == [CANCELLED]
 
 
 async def test_a_change_that_nobody_hinted_at_is_seen_by_the_poll(api, stub):
