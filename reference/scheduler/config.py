@@ -1,15 +1,15 @@
 """Settings, read once from the environment: what they mean, their units and their limits."""
 
-from typing import Annotated, Any, Self
-from urllib.parse import quote
+from typing import Annotated, Any, Literal, Self
 
 from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
+SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     cockroachdb_user: str = "root"
     cockroachdb_password: SecretStr | None = None
     cockroachdb_database: str = "scheduler"
-    cockroachdb_sslmode: str = "verify-full"
+    cockroachdb_sslmode: SslMode = "verify-full"
     database_pool_size: Count = 10
     database_wait_seconds: Seconds = 3
     """How long a call waits for a database that is away before it gives up with UNAVAILABLE."""
@@ -99,7 +99,10 @@ class Settings(BaseSettings):
             raise ConfigError("; ".join(map(_sentence, error.errors(include_url=False)))) from None
 
     def database_conninfo(self) -> str:
-        """The database's URL, password included: pass it on, never print it. Raises `ConfigError` if none is set."""
+        """How libpq reaches the database, password included: pass it on, never print it.
+
+        Raises `ConfigError` if no address is set, or one that can't be read.
+        """
         if self.database_url is not None:
             return _checked(self.database_url.get_secret_value())
         if self.cockroachdb_host is None:
@@ -108,10 +111,14 @@ class Settings(BaseSettings):
                 "(or set COCKROACHDB_HOST). `scheduler up` starts a database of its own."
             )
         password = self.cockroachdb_password
-        secret = f":{quote(password.get_secret_value(), safe='')}" if password is not None else ""
-        return (
-            f"postgresql://{quote(self.cockroachdb_user, safe='')}{secret}@{self.cockroachdb_host}:"
-            f"{self.cockroachdb_port}/{quote(self.cockroachdb_database, safe='')}?sslmode={self.cockroachdb_sslmode}"
+        # Not as a URL: whatever is wrong in one of them, an error about the URL would quote them all.
+        return make_conninfo(
+            host=_without_brackets(self.cockroachdb_host),
+            port=self.cockroachdb_port,
+            user=self.cockroachdb_user,
+            password=password.get_secret_value() if password is not None else None,
+            dbname=self.cockroachdb_database,
+            sslmode=self.cockroachdb_sslmode,
         )
 
     def redis_address(self) -> dict[str, Any]:
@@ -132,15 +139,30 @@ class Settings(BaseSettings):
         }
 
 
-def _checked(url: str) -> str:
+ADDRESS = "DATABASE_URL should be an address such as postgresql://user@host:5432/scheduler"
+ESCAPED = f"{ADDRESS}; where the password has a @, a / or a % in it, write %40, %2F and %25"
+
+
+def _checked(address: str) -> str:
+    """The address, if it can be read. libpq's own errors would quote it, or what it takes for its host or its port.
+
+    A password with a `/` or an `@` in it ends too early, and its rest becomes part of the host, the port or the name.
+    """
+    place = address.partition("://")[2].partition("?")[0]
+    authority = place.partition("/")[0]
+    if place.count("@") > min(1, authority.count("@")):
+        raise ConfigError(ESCAPED)
     try:
-        conninfo_to_dict(url)
+        ports = str(conninfo_to_dict(address).get("port") or "")
     except ProgrammingError:
-        # libpq's own text would quote the URL, password and all.
-        raise ConfigError(
-            "DATABASE_URL should be an address such as postgresql://user@host:5432/scheduler"
-        ) from None
-    return url
+        raise ConfigError(ESCAPED if "@" in address else ADDRESS) from None
+    if not all(port.isdecimal() or not port for port in ports.split(",")):
+        raise ConfigError(ADDRESS)
+    return address
+
+
+def _without_brackets(host: str) -> str:
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def _sentence(error: Any) -> str:

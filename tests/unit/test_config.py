@@ -219,6 +219,38 @@ def test_redis_gets_its_address_and_its_password():
     assert Settings.from_environment(redis_host="r").redis_address()["password"] is None
 
 
+@pytest.mark.parametrize("host", ["[::1]", "::1", "[::1", "a b", "db.example.com", "/var/run", "päß"])
+def test_a_host_is_taken_as_it_is_given_whatever_it_looks_like(host):
+    settings = Settings.from_environment(cockroachdb_host=host, cockroachdb_password=SECRET)
+    bare = "::1" if host == "[::1]" else host
+    assert conninfo_to_dict(settings.database_conninfo())["host"] == bare
+
+
+@pytest.mark.parametrize(
+    "password", ["hunter2/b", "hunter2@b", "1/hunter2", "a@hunter2@b", "a/b@hunter2", "hunter%zz"]
+)
+def test_a_password_that_ends_too_early_is_an_error_that_says_how_to_write_it(password):
+    settings = Settings.from_environment(database_url=f"postgresql://me:{password}@db/x")
+    with pytest.raises(ConfigError, match="write %40, %2F and %25") as caught:
+        settings.database_conninfo()
+    assert "hunter" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://me:hunt%40er2@db:5432/x",
+        "postgres://one:5432,two:5433/x?target_session_attrs=any",
+        "postgresql://me:a?b#c:d@db/x",
+        "host=db port=5432 password='a @ / b'",
+        "postgresql:///x?host=@abstract",
+        "postgresql://",
+    ],
+)
+def test_an_address_that_libpq_reads_is_passed_on_as_it_is(address):
+    assert Settings.from_environment(database_url=address).database_conninfo() == address
+
+
 # --- secrets
 
 
