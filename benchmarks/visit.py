@@ -40,6 +40,7 @@ def benchmark_servers() -> Iterator[Servers]:
     """
     with ExitStack() as stack:
         if "TEST_DATABASE_URL" not in os.environ:
+            embedded.forget_other_servers()
             folder = embedded.default_folder() / "benchmarks"
             services = stack.enter_context(embedded.running(folder, durable=True))
             # The tests' own servers would not do: they are fast, and careless about power cuts.

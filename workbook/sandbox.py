@@ -187,6 +187,7 @@ def _services() -> Iterator[Services]:
         redis = urlsplit(os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379"))
         yield Services(given, redis.hostname or "127.0.0.1", redis.port or 6379, redis.password or "")
         return
+    embedded.forget_other_servers()
     folder = embedded.default_folder()
     if running := embedded.find(folder):
         yield running

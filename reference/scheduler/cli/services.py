@@ -67,6 +67,7 @@ def are_of_one_system() -> bool:
 def _completed(settings: Settings, services: embedded.Services) -> Settings:
     own: dict[str, Any] = {}
     if not _has_database(settings):
+        embedded.forget_other_servers()
         own["database_url"] = services.database_url
     if not _has_redis(settings):
         own |= {

@@ -1,6 +1,7 @@
 """Real PostgreSQL and a real Redis-compatible server without Docker, from binaries in two Python packages.
 
     with running(default_folder()) as services:
+        forget_other_servers()
         settings = Settings(**services.environment())
 
 Both listen on loopback alone, on free ports, behind random passwords, and keep their data in one folder. Whoever asks
@@ -29,10 +30,19 @@ from scheduler.embedded.places import Say, made, place_for
 from scheduler.embedded.postgres import Postgres
 from scheduler.embedded.records import Record, running_record
 from scheduler.embedded.redis import REDIS
-from scheduler.embedded.services import HOST, Embedded, EmbeddedError, Services
+from scheduler.embedded.services import HOST, Embedded, EmbeddedError, Services, forget_other_servers
 from scheduler.embedded.supervised import Supervised
 
-__all__ = ["Embedded", "EmbeddedError", "Services", "default_folder", "find", "running", "start"]
+__all__ = [
+    "Embedded",
+    "EmbeddedError",
+    "Services",
+    "default_folder",
+    "find",
+    "forget_other_servers",
+    "running",
+    "start",
+]
 
 
 def _silent(line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,6 +38,16 @@ class Services:
     def __repr__(self) -> str:
         database = re.sub(r":[^:@/]*@", ":***@", self.database_url)
         return f"Services(database_url={database!r}, redis='{self.redis_host}:{self.redis_port}')"
+
+
+def forget_other_servers() -> None:
+    """Take libpq's own variables (PGSSLMODE, PGSERVICE …) out of this process's environment, and of what it starts.
+
+    Call this before connecting to an embedded server. They are about some other one, and libpq heeds them wherever an
+    address is silent; PGSERVICE it heeds whatever the address says.
+    """
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
 
 
 class Embedded:
