@@ -17,6 +17,7 @@ from scheduler.hub import WatchHub
 from scheduler.no_metrics import NoMetrics
 from scheduler.redis_clients import make_sturdy
 from scheduler.worker.handlers import Handlers, handlers
+from scheduler.worker.http_call import HttpClient
 
 if TYPE_CHECKING:
     from scheduler.job_queue import JobQueue
@@ -39,6 +40,7 @@ class App:
     metrics: NoMetrics
     handlers: Handlers
     parts: "Parts"
+    http: HttpClient = field(default_factory=HttpClient, repr=False)
     _coalescers: dict[Any, Coalescer[Any, Any]] = field(default_factory=dict, repr=False)
 
     async def together(
@@ -82,6 +84,7 @@ async def open_app(
             try:
                 yield app
             finally:
+                await app.http.close()
                 await hub.close()
                 await hints.close()
         finally:

@@ -14,7 +14,9 @@ import pytest
 from scheduler.config import Settings
 from scheduler.jobs import Job, PermanentError
 from scheduler.worker import handlers as module
-from scheduler.worker.handlers import HTTP_BYTES, Handlers, handlers, must_stop
+from scheduler.worker import http_call
+from scheduler.worker.handlers import Handlers, handlers, must_stop
+from scheduler.worker.http_call import HTTP_BYTES, HttpClient
 
 from tests.helpers import until
 
@@ -35,14 +37,21 @@ def job_of(type="noop", payload=None, text=None, attempts=1):
 
 
 @pytest.fixture
-def bare():
-    """As much of an app as a handler needs that uses no service."""
-    return SimpleNamespace(settings=Settings.from_environment())
+async def http():
+    client = HttpClient()
+    yield client
+    await client.close()
 
 
 @pytest.fixture
-def open_to_private():
-    return SimpleNamespace(settings=Settings.from_environment(http_call_allow_private=True))
+def bare(http):
+    """As much of an app as a handler needs that uses no service."""
+    return SimpleNamespace(settings=Settings.from_environment(), http=http)
+
+
+@pytest.fixture
+def open_to_private(http):
+    return SimpleNamespace(settings=Settings.from_environment(http_call_allow_private=True), http=http)
 
 
 async def run(app, type, payload=None, attempts=1, text=None):
@@ -344,30 +353,38 @@ class Server:
         self.headers = []
         self.requests = []
         self.hangs = False
+        self.keeps = False
+        self.connections = 0
 
     async def serve(self, reader, writer):
+        self.connections += 1
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            length = next(
-                (
-                    int(line.partition(":")[2])
-                    for line in head.lower().split("\r\n")
-                    if line.startswith("content-length:")
-                ),
-                0,
-            )
-            self.requests.append((head, await reader.readexactly(length)))
-            if self.hangs:
-                await reader.read()
-            lines = [
-                f"HTTP/1.1 {self.status} X",
-                f"Content-Length: {len(self.body)}",
-                "Connection: close",
-                *self.headers,
-            ]
-            writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + self.body)
-            await writer.drain()
+            while await self.answer(reader, writer):
+                pass
         writer.close()
+
+    async def answer(self, reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        length = next(
+            (
+                int(line.partition(":")[2])
+                for line in head.lower().split("\r\n")
+                if line.startswith("content-length:")
+            ),
+            0,
+        )
+        self.requests.append((head, await reader.readexactly(length)))
+        if self.hangs:
+            await reader.read()
+        lines = [
+            f"HTTP/1.1 {self.status} X",
+            f"Content-Length: {len(self.body)}",
+            f"Connection: {'keep-alive' if self.keeps else 'close'}",
+            *self.headers,
+        ]
+        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + self.body)
+        await writer.drain()
+        return self.keeps
 
 
 @pytest.fixture
@@ -467,6 +484,22 @@ PRIVATE = [
     "[2002:a00:1::1]",
     "[64:ff9b::127.0.0.1]",
     "[64:ff9b::a9fe:a9fe]",
+    "[64:ff9b:1::7f00:1]",
+    "[64:ff9b:1:7f:0:1::]",
+    "[64:ff9b:1::808:808]",
+    "[::ffff:0:127.0.0.1]",
+    "[::ffff:0:8.8.8.8]",
+    "[::8.8.8.8]",
+    "[2606:4700::5efe:7f00:1]",
+    "[2606:4700::200:5efe:a00:1]",
+    "[fe80::5efe:7f00:1]",
+    "[2001:0:7f00:1::1]",
+    "[2001:0:4136:e378:8000:63bf:80ff:fffe]",
+    "[2001:db8::1]",
+    "[100::1]",
+    "[5f00::1]",
+    "[4000::1]",
+    "[fd00:ec2::254]",
 ]
 
 
@@ -474,7 +507,7 @@ PRIVATE = [
 async def test_a_private_address_however_written_is_a_permanent_error(host):
     """Asked of the check alone, so that no test ever calls such an address."""
     with pytest.raises(PermanentError, match="private address"):
-        await module._checked_address(httpx.URL(f"http://{host}:80/"), False)
+        await http_call._checked_address(httpx.URL(f"http://{host}:80/"), False)
 
 
 async def test_a_call_to_a_private_address_does_not_leave(bare, web):
@@ -487,7 +520,7 @@ async def test_a_call_to_a_private_address_does_not_leave(bare, web):
     "address", ["93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:8.8.8.8", "64:ff9b::808:808"]
 )
 def test_a_public_address_is_public(address):
-    assert module._is_public(address)
+    assert http_call._is_public(address)
 
 
 async def test_one_private_address_among_public_ones_is_enough(bare, monkeypatch):
@@ -498,7 +531,7 @@ async def test_one_private_address_among_public_ones_is_enough(bare, monkeypatch
 
     monkeypatch.setattr(loop, "getaddrinfo", two)
     with pytest.raises(PermanentError, match="private address"):
-        await module.http_call(bare, job_of("http_call", {"url": "http://two.example/"}))
+        await http_call.http_call(bare, job_of("http_call", {"url": "http://two.example/"}))
 
 
 async def test_a_host_that_is_not_found_may_be_found_later(bare, monkeypatch):
@@ -510,7 +543,7 @@ async def test_a_host_that_is_not_found_may_be_found_later(bare, monkeypatch):
     job = job_of("http_call", {"url": "http://nobody.invalid/"})
     monkeypatch.setattr(loop, "getaddrinfo", nobody)
     with pytest.raises(RuntimeError, match=r"nobody\.invalid"):
-        await module.http_call(bare, job)
+        await http_call.http_call(bare, job)
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
@@ -541,6 +574,61 @@ async def test_an_error_does_not_tell_what_the_url_hid(open_to_private, web):
     assert "hunter" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("status", "error"), [(500, RuntimeError), (404, PermanentError)])
+async def test_an_error_tells_scheme_and_host_alone(open_to_private, web, status, error):
+    web.status = status
+    with pytest.raises(error) as caught:
+        await call(open_to_private, url=f"http://me:hunter2@localhost:{web.port}/services/hunter3/?hunter4")
+    assert str(caught.value) == f"GET http://localhost:{web.port} answered {status}"
+
+
+async def test_an_app_has_one_client_however_many_calls_there_are(open_to_private, web, monkeypatch):
+    made = []
+    client = httpx.AsyncClient
+
+    def counting(**options):
+        made.append(client(**options))
+        return made[-1]
+
+    monkeypatch.setattr(httpx, "AsyncClient", counting)
+    await asyncio.gather(*[call(open_to_private, url=web.url) for _ in range(20)])
+    assert len(made) == 1
+    assert len(web.requests) == 20
+    await open_to_private.http.close()
+    assert made[0].is_closed
+
+
+async def test_only_so_many_calls_are_under_way_at_once(open_to_private, web):
+    web.hangs = True
+    open_to_private.http.turn = asyncio.Semaphore(3)
+    tasks = [asyncio.create_task(call(open_to_private, url=web.url)) for _ in range(5)]
+
+    async def three():
+        return len(web.requests) == 3
+
+    await until(three, "three have begun")
+    for task in tasks[:3]:
+        task.cancel()
+
+    async def the_rest():
+        return len(web.requests) == 5
+
+    await until(the_rest, "the others had their turn")
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_nothing_is_carried_from_one_call_to_the_next(open_to_private, web):
+    """Hosts that share an address would otherwise share a connection, its certificate and its cookies."""
+    web.headers = ["Set-Cookie: session=hunter2; Path=/"]
+    web.keeps = True
+    for host in ("localhost", "127.0.0.1", "127.0.0.1"):
+        await call(open_to_private, url=f"http://{host}:{web.port}/")
+    assert web.connections == 3
+    assert not any("hunter2" in head for head, _ in web.requests)
+
+
 async def test_nobody_listening_may_be_better_next_time(open_to_private, web):
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
@@ -561,7 +649,7 @@ async def test_an_answer_has_a_largest_size(open_to_private, web, size, fits):
 
 
 async def test_an_answer_that_does_not_come_is_waited_for_only_so_long(open_to_private, web, monkeypatch):
-    monkeypatch.setattr(module, "HTTP_SECONDS", 0.05)
+    monkeypatch.setattr(http_call, "HTTP_SECONDS", 0.05)
     web.hangs = True
     with pytest.raises(TimeoutError):
         await call(open_to_private, url=web.url)

@@ -15,17 +15,14 @@ must be safe to do twice. Your own takes five lines:
 import asyncio
 import contextvars
 import inspect
-import ipaddress
-import json
-import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import httpx
-
 from scheduler.jobs import Job, PermanentError
+from scheduler.worker.http_call import http_call
+from scheduler.worker.payload import fields_of, number_of
 
 if TYPE_CHECKING:
     from scheduler.app import App
@@ -129,13 +126,13 @@ async def noop(app: "App", job: Job) -> None:
 @handler("sleep")
 async def sleep(app: "App", job: Job) -> None:
     """Waits `{"seconds": 1}`."""
-    await asyncio.sleep(_number(job, "seconds", 1, largest=3600))
+    await asyncio.sleep(number_of(job, "seconds", 1, largest=3600))
 
 
 @handler("flaky")
 async def flaky(app: "App", job: Job) -> None:
     """Fails its first `{"failures": 2}` attempts, and then succeeds."""
-    failures = int(_number(job, "failures", 2, largest=100))
+    failures = int(number_of(job, "failures", 2, largest=100))
     if job.attempts <= failures:
         raise RuntimeError(f"failing attempt {job.attempts} of the first {failures}, as asked")
 
@@ -143,120 +140,18 @@ async def flaky(app: "App", job: Job) -> None:
 @handler("always_fail")
 async def always_fail(app: "App", job: Job) -> None:
     """Fails each time; with `{"permanent": true}`, for good."""
-    kind = PermanentError if _fields(job).get("permanent") is True else RuntimeError
+    kind = PermanentError if fields_of(job).get("permanent") is True else RuntimeError
     raise kind("failing, as asked")
 
 
 @handler("db_tx")
 async def db_tx(app: "App", job: Job) -> None:
     """Writes `{"note": "…"}` to a table, once, however often it runs: the job's id is the row's key."""
-    note = str(_fields(job).get("note", "")).replace("\0", "")
+    note = str(fields_of(job).get("note", "")).replace("\0", "")
     await app.db.fetch_all(
         "INSERT INTO db_tx_effects (task_id, note) VALUES (%s, %s) ON CONFLICT DO NOTHING",
         [job.task_id, note],
     )
 
 
-@handler("http_call")
-async def http_call(app: "App", job: Job) -> None:
-    """Sends `{"url": "https://…", "method": "GET", "json": …}`; any status but 2xx is an error.
-
-    Only http and https, and no private or loopback address unless HTTP_CALL_ALLOW_PRIVATE is set: whoever may submit
-    a job must not reach what only this host may reach. Redirects are not followed. At most 1 MiB is read, in 10 s.
-    """
-    fields = _fields(job)
-    url = _checked_url(fields.get("url"))
-    method = str(fields.get("method", "GET")).upper()
-    if method not in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}:
-        raise PermanentError(f"method must be GET, HEAD, POST, PUT, PATCH or DELETE, not {method}")
-    address = await _checked_address(url, app.settings.http_call_allow_private)
-    # Connect to the address that was checked: a name could point elsewhere when it is looked up a second time.
-    pinned = url.copy_with(host=address)
-    async with (
-        asyncio.timeout(HTTP_SECONDS),
-        httpx.AsyncClient(trust_env=False, follow_redirects=False) as client,
-        client.stream(
-            method,
-            pinned,
-            json=fields.get("json"),
-            headers={"Host": url.netloc.decode(), "Idempotency-Key": str(job.task_id)},
-            extensions={"sni_hostname": url.host},
-        ) as response,
-    ):
-        await _read_limited(response)
-    if response.is_success:
-        return
-    answered = f"{method} {url.copy_with(query=None, userinfo=b'')} answered {response.status_code}"
-    # The request itself is wrong, unless the server asks for patience.
-    if 400 <= response.status_code < 500 and response.status_code not in (408, 425, 429):
-        raise PermanentError(answered)
-    raise RuntimeError(answered)
-
-
-HTTP_SECONDS = 10
-HTTP_BYTES = 1024 * 1024
-LARGEST_PORT = 65_535
-
-
-def _checked_url(text: Any) -> httpx.URL:
-    try:
-        url = httpx.URL(text)
-    except (TypeError, httpx.InvalidURL):
-        raise PermanentError(
-            'url must be an http or https address, such as "https://example.com/hook"'
-        ) from None
-    if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > LARGEST_PORT:
-        raise PermanentError('url must be an http or https address, such as "https://example.com/hook"')
-    return url
-
-
-async def _checked_address(url: httpx.URL, allow_private: bool) -> str:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
-        raise RuntimeError(f"the host {url.host} can't be found") from error
-    addresses = [str(entry[4][0]) for entry in found]
-    if not allow_private and not all(_is_public(address) for address in addresses):
-        raise PermanentError(
-            f"the host {url.host} has a private address; HTTP_CALL_ALLOW_PRIVATE=true allows it"
-        )
-    return addresses[0]
-
-
-def _is_public(address: str) -> bool:
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.is_site_local:
-            return False
-        ip = ip.ipv4_mapped or ip.sixtofour or _last_four_bytes(ip) or ip
-    return ip.is_global and not ip.is_multicast
-
-
-CARRIERS = [ipaddress.IPv6Network(network) for network in ("::/96", "64:ff9b::/96")]
-"""IPv6 addresses that end in an IPv4 address, and lead there: IPv4-compatible ones, and those of a NAT64 gateway."""
-
-
-def _last_four_bytes(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    return ipaddress.IPv4Address(ip.packed[-4:]) if any(ip in network for network in CARRIERS) else None
-
-
-async def _read_limited(response: httpx.Response) -> None:
-    size = 0
-    async for chunk in response.aiter_raw():
-        size += len(chunk)
-        if size > HTTP_BYTES:
-            raise PermanentError(f"the answer is larger than {HTTP_BYTES} bytes")
-
-
-def _fields(job: Job) -> dict[str, Any]:
-    payload = job.payload
-    if not isinstance(payload, dict):
-        raise PermanentError(f"the payload must be a JSON object, not {json.dumps(payload)[:50]}")
-    return payload
-
-
-def _number(job: Job, name: str, default: float, largest: float) -> float:
-    value = _fields(job).get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= largest:
-        raise PermanentError(f"{name} must be a number from 0 to {largest:g}, not {json.dumps(value)[:50]}")
-    return value
+handler("http_call")(http_call)
