@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -161,6 +162,15 @@ class Unspeakable(Exception):
         raise ValueError("no words")
 
 
+class UnspeakableExit(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(6)
+
+
+class Base(BaseException):
+    pass
+
+
 WEIRD: dict[str, BaseException] = {
     "exit": SystemExit(3),
     "nul": RuntimeError("before\0after"),
@@ -173,6 +183,11 @@ WEIRD: dict[str, BaseException] = {
     "cancelled": asyncio.CancelledError("the handler's own"),
     "group": ExceptionGroup("several", [ValueError("one"), OSError("two")]),
     "not_text": UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+    "interrupt": KeyboardInterrupt("somebody pressed Ctrl-C"),
+    "generator_exit": GeneratorExit("of the handler's own"),
+    "base": Base("more than an Exception"),
+    "group_of_exits": BaseExceptionGroup("several", [SystemExit(5), ValueError("beside it")]),
+    "unspeakable_exit": UnspeakableExit(),
 }
 
 
@@ -202,8 +217,85 @@ async def test_whatever_a_handler_raises_is_an_attempt_that_failed_and_no_more(
             assert "Unspeakable" in str(ended["unspeakable"].last_error)
             assert "somebody else's" in str(ended["timeout"].last_error)
             assert "StopIteration" in str(ended["stop_iteration"].last_error)
+            assert "ValueError: one; OSError: two" in str(ended["group"].last_error)
+            assert "KeyboardInterrupt: somebody pressed" in str(ended["interrupt"].last_error)
+            assert "GeneratorExit: of the handler's own" in str(ended["generator_exit"].last_error)
+            assert "Base: more than an Exception" in str(ended["base"].last_error)
+            assert "SystemExit: 5" in str(ended["group_of_exits"].last_error)
             assert (await until_status(app, await submit(app), *TERMINAL)).status is Status.SUCCEEDED
             assert counted(worker.metrics.stale_writes) == 0
+
+
+async def exits() -> None:
+    await asyncio.sleep(0)
+    sys.exit(7)
+
+
+async def exit_in_a_group(app: App, job: Job) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(exits())
+        group.create_task(asyncio.sleep(600))
+
+
+async def exit_in_a_gather(app: App, job: Job) -> None:
+    await asyncio.gather(exits(), asyncio.sleep(0))
+
+
+async def exit_in_a_task(app: App, job: Job) -> None:
+    await asyncio.create_task(exits())
+
+
+async def closed_by_a_task(app: App, job: Job) -> None:
+    async def closes() -> None:
+        await asyncio.sleep(0)
+        raise GeneratorExit("early")
+
+    await asyncio.create_task(closes())
+
+
+async def stop_iteration_in_a_thread(app: App, job: Job) -> None:
+    await asyncio.to_thread(next, iter([]))
+
+
+async def exit_in_a_thread(app: App, job: Job) -> None:
+    await asyncio.to_thread(sys.exit, 7)
+
+
+async def cancels_itself(app: App, job: Job) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel("enough")
+    await asyncio.sleep(600)
+
+
+@pytest.mark.of_reference
+@pytest.mark.parametrize(
+    ("handler", "why"),
+    [
+        (exit_in_a_group, "sys.exit(7)"),
+        (exit_in_a_gather, "sys.exit(7)"),
+        (exit_in_a_task, "sys.exit(7)"),
+        (exit_in_a_thread, "sys.exit(7)"),
+        (closed_by_a_task, "GeneratorExit: early"),
+        (stop_iteration_in_a_thread, "StopIteration"),
+        (cancels_itself, "a cancellation of its own"),
+    ],
+)
+async def test_what_a_handler_s_own_tasks_raise_touches_no_other_job(
+    backends: Servers, handler: Handler, why: str
+) -> None:
+    gate = Gate()
+    with handling(raises=handler, hold=gate):
+        async with working(backends, handler_timeout_seconds=60) as (app, _):
+            beside = await submit(app, "hold", max_attempts=1)
+            await until_true(lambda: bool(gate.started), "the job beside it runs")
+            task_id = await submit(app, "raises", max_attempts=1)
+            job = await until_status(app, task_id, *TERMINAL)
+            assert job.status is Status.DEADLETTER
+            assert why in str(job.last_error)
+            assert not gate.cancelled
+            gate.opened.set()
+            assert (await until_status(app, beside, *TERMINAL)).status is Status.SUCCEEDED
 
 
 @pytest.mark.of_reference

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import json
 import socket
 import threading
@@ -251,6 +252,36 @@ async def test_an_object_that_has_no_hash_can_be_a_handler(bare, registry):
     assert counting.runs == 1
 
 
+def generator(app, job):
+    yield
+
+
+async def async_generator(app, job):
+    yield
+
+
+class Generating:
+    def __call__(self, app, job):
+        yield
+
+
+@pytest.mark.parametrize(
+    "function",
+    [generator, async_generator, functools.partial(generator), Generating()],
+    ids=["plain", "async", "partial", "object"],
+)
+def test_a_handler_with_a_yield_in_it_is_refused_where_it_is_registered(registry, function):
+    with pytest.raises(TypeError, match="'x' has a yield in it"):
+        registry("x")(function)
+    assert "x" not in registry
+
+
+async def test_a_handler_that_gives_a_generator_back_has_failed(bare, registry):
+    registry("noop")(lambda app, job: generator(app, job))
+    with pytest.raises(TypeError, match="yield"):
+        await registry.run(bare, job_of())
+
+
 # --- those that come with the scheduler
 
 
@@ -354,6 +385,7 @@ class Server:
         self.requests = []
         self.hangs = False
         self.keeps = False
+        self.may_answer = None
         self.connections = 0
 
     async def serve(self, reader, writer):
@@ -374,6 +406,8 @@ class Server:
             0,
         )
         self.requests.append((head, await reader.readexactly(length)))
+        if self.may_answer is not None:
+            await self.may_answer.wait()
         if self.hangs:
             await reader.read()
         lines = [
@@ -599,7 +633,7 @@ async def test_an_app_has_one_client_however_many_calls_there_are(open_to_privat
 
 
 async def test_only_so_many_calls_are_under_way_at_once(open_to_private, web):
-    web.hangs = True
+    web.may_answer = asyncio.Event()
     open_to_private.http.turn = asyncio.Semaphore(3)
     tasks = [asyncio.create_task(call(open_to_private, url=web.url)) for _ in range(5)]
 
@@ -607,16 +641,10 @@ async def test_only_so_many_calls_are_under_way_at_once(open_to_private, web):
         return len(web.requests) == 3
 
     await until(three, "three have begun")
-    for task in tasks[:3]:
-        task.cancel()
-
-    async def the_rest():
-        return len(web.requests) == 5
-
-    await until(the_rest, "the others had their turn")
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    assert open_to_private.http.turn.locked()
+    web.may_answer.set()
+    await asyncio.gather(*tasks)
+    assert len(web.requests) == 5
 
 
 async def test_nothing_is_carried_from_one_call_to_the_next(open_to_private, web):

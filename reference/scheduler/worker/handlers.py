@@ -15,14 +15,13 @@ must be safe to do twice. Your own takes five lines:
 import asyncio
 import contextvars
 import inspect
-import threading
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from scheduler.jobs import Job, PermanentError
 from scheduler.worker.http_call import http_call
 from scheduler.worker.payload import fields_of, number_of
+from scheduler.worker.runs import Run, Threads, current
 
 if TYPE_CHECKING:
     from scheduler.app import App
@@ -30,16 +29,15 @@ if TYPE_CHECKING:
 Handler = Callable[["App", Job], Awaitable[None] | None]
 H = TypeVar("H", bound=Callable[..., Any])
 
-_asked_to_stop: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("stop", default=None)
-
 
 def must_stop() -> bool:
     """Whether the plain handler that calls this should end: its time is up, or its job was cancelled.
 
-    A thread can't be stopped from outside, so a long-running plain handler should ask now and then.
+    A thread can't be stopped from outside, so a long-running plain handler should ask now and then; and so should what
+    an async one does in `asyncio.to_thread`.
     """
-    event = _asked_to_stop.get()
-    return event is not None and event.is_set()
+    run = current.get()
+    return run is not None and run.ended
 
 
 class Handlers:
@@ -48,15 +46,23 @@ class Handlers:
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
         self._async: dict[str, bool] = {}
-        self._threads: ThreadPoolExecutor | None = None
-        self._abandoned: dict[Future[None], Job] = {}
+        self._threads: Threads | None = None
+        self._runs: set[Run] = set()
+        self._left: set[Run] = set()
 
     def __call__(self, type: str) -> Callable[[H], H]:
-        """Register the decorated function for a job type. Raises `ValueError` if the type is taken."""
+        """Register the decorated function for a job type.
+
+        Raises `ValueError` if the type is taken, and `TypeError` if the function has a `yield` in it.
+        """
 
         def register(function: H) -> H:
             if type in self._handlers:
                 raise ValueError(f"there is a handler for {type!r} already")
+            if _is_generator(function):
+                raise TypeError(
+                    f"the handler for {type!r} has a yield in it: to call it makes a generator, and runs nothing"
+                )
             self._handlers[type] = function
             # Here and not for each job: to look takes longer than a handler that does nothing.
             self._async[type] = inspect.iscoroutinefunction(function)
@@ -71,45 +77,57 @@ class Handlers:
         return iter(self._handlers)
 
     def abandoned(self, job: Job | None = None) -> int:
-        """How many threads still run although nobody waits for them any more: all of them, or those of one job."""
-        jobs = list(self._abandoned.values())
-        return len(jobs) if job is None else sum(one.task_id == job.task_id for one in jobs)
+        """How many runs are over, but not their threads: of all jobs, or of this one.
+
+        A plain handler whose time was up is such a run, and an async one that was cancelled in `asyncio.to_thread`.
+        """
+        for run in list(self._left):
+            if not run.threads:
+                self._left.discard(run)
+        return len(self._left) if job is None else sum(run.job.task_id == job.task_id for run in self._left)
+
+    def unfinished(self) -> list[Job]:
+        """The jobs whose handler is at it, whether somebody waits for it or not."""
+        return [run.job for run in [*self._runs, *self._left] if not run.ended or run.threads]
 
     async def run(self, app: "App", job: Job) -> None:
         """Run the job's handler, and raise what it raises; `PermanentError` if there is none for its type."""
         handler = self._handlers.get(job.type)
         if handler is None:
             raise PermanentError(f"no handler is registered for the type {job.type!r}")
-        if self._async[job.type]:
-            await cast("Awaitable[None]", handler(app, job))
-        else:
-            await self._run_in_thread(handler, app, job)
+        run = Run(job)
+        outer = current.get()
+        current.set(run)
+        self._runs.add(run)
+        try:
+            if self._async[job.type]:
+                await cast("Awaitable[None]", handler(app, job))
+            else:
+                await self._run_in_thread(handler, app, job)
+        except BaseException:
+            if run.threads:
+                self._left.add(run)
+            raise
+        finally:
+            run.ended = True
+            self._runs.discard(run)
+            current.set(outer)
 
     async def _run_in_thread(self, handler: Handler, app: "App", job: Job) -> None:
         if self._threads is None:
             # Threads are made when they are needed, and the worker's slots are what limits them.
-            self._threads = ThreadPoolExecutor(MOST_THREADS, "handler")
-        stop = threading.Event()
+            self._threads = Threads(MOST_THREADS, "handler")
         context = contextvars.copy_context()
-        context.run(_asked_to_stop.set, stop)
-        work: Future[Any] = self._threads.submit(context.run, _call, handler, app, job)
-        try:
-            result = await asyncio.wrap_future(work)
-        except asyncio.CancelledError:
-            stop.set()
-            if not work.done():
-                self._abandoned[work] = job
-                work.add_done_callback(lambda done: self._abandoned.pop(done, None))
-            raise
+        result = await asyncio.wrap_future(self._threads.submit(context.run, handler, app, job))
         if inspect.isawaitable(result):
             await result  # an async handler inside a plain function: some decorators make that
+        elif inspect.isgenerator(result) or inspect.isasyncgen(result):
+            raise TypeError("the handler gave a generator back, which runs nothing: is there a yield in it?")
 
 
-def _call(handler: Handler, app: "App", job: Job) -> Any:
-    try:
-        return handler(app, job)
-    except StopIteration as error:  # asyncio's futures can't hold one: whoever waited would wait for ever
-        raise RuntimeError("the handler raised StopIteration") from error
+def _is_generator(function: Callable[..., Any]) -> bool:
+    called = [function, getattr(type(function), "__call__", None)]  # noqa: B004
+    return any(inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one) for one in called)
 
 
 MOST_THREADS = 10_000

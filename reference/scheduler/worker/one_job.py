@@ -17,6 +17,7 @@ from scheduler.database import Unavailable
 from scheduler.entry import Entry, decode_entry
 from scheduler.jobs import Job, PermanentError, Priority, Status
 from scheduler.redis_clients import BLOCK_SECONDS
+from scheduler.worker.runs import as_exception, describe
 from scheduler.worker.strangers import note_strangers
 
 log = logging.getLogger(__name__)
@@ -90,23 +91,26 @@ async def wait_for_database(app: App, seconds: float) -> None:
 async def run_handler(app: App, job: Job) -> Exception | None:
     """Run the job's handler within its time, and return what went wrong, if anything.
 
-    A cancellation of the caller goes through: it says that the job is not ours any more, not that it failed.
+    A cancellation of the caller goes through: it says that the job is not ours any more, not that it failed. Whatever
+    else the handler raises, `sys.exit()` say, is this attempt's failure and nobody else's.
     """
     seconds = app.settings.handler_timeout_seconds
+    task = asyncio.current_task()
     try:
         async with asyncio.timeout(seconds) as clock:
             await app.handlers.run(app, job)
     except TimeoutError as error:
         return TimedOut(f"timed out after {seconds:g} s") if clock.expired() else error
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
+    except asyncio.CancelledError as error:
         if task is not None and task.cancelling():
             raise
-        return RuntimeError("the handler let a cancellation of its own escape")
-    except Exception as error:
-        return error
-    except SystemExit as error:  # a handler that calls sys.exit() must not end the worker
-        return RuntimeError(f"the handler called sys.exit({error.code!r})")
+        return as_exception(error)
+    except GeneratorExit as error:
+        if asyncio.current_task() is not task:
+            raise  # it is this coroutine that is closed, for its loop is gone
+        return as_exception(error)
+    except BaseException as error:
+        return as_exception(error)
     return None
 
 
@@ -139,12 +143,9 @@ LONGEST_ERROR = 2_000
 
 def sentence(error: Exception) -> str:
     """An error as text that the database can hold: no NUL, no half of a surrogate pair, and not without end."""
-    try:
-        text = str(error)
-    except Exception:
-        text = "its text can't be shown"
-    if not isinstance(error, PermanentError | TimedOut):
-        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    text = describe(error)
+    if isinstance(error, PermanentError | TimedOut):
+        text = text.removeprefix(f"{type(error).__name__}: ")  # they are made to be read as they are
     text = text[:LONGEST_ERROR].replace("\0", "")
     return text.encode("utf-8", "replace").decode()
 

@@ -10,8 +10,11 @@ from scheduler.config import Settings
 from scheduler.parts import Parts
 from scheduler.process import Readiness, background, process_registry, serving_metrics
 from scheduler.worker.maintenance import maintain
+from scheduler.worker.runs import take_care_of
 
 METRICS_PORT = 2113
+SPARE_THREADS = 32
+"""A handler may wait for more than one thread at once; and there must be one left for those beside it."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ async def running_worker(settings: Settings, parts: Parts) -> AsyncIterator[Runn
 
     Raises `ConfigError` if the metrics port is taken, and what `open_app` raises if a service does not answer.
     """
+    take_care_of(asyncio.get_running_loop(), settings.worker_pool_size + SPARE_THREADS)
     registry = process_registry()
     async with open_app(settings, parts, registry) as app:
         readiness = Readiness(app)

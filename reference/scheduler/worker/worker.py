@@ -22,6 +22,7 @@ from scheduler.entry import Entry
 from scheduler.jobs import Job, Status
 from scheduler.worker.one_job import Outcome, wait_for_database
 from scheduler.worker.retries import push_or_leave
+from scheduler.worker.runs import as_exception
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +160,7 @@ class Worker:
         """One job from its handler to its finish."""
         try:
             began = monotonic()
-            error = await self._app.parts.run_handler(self._app, running.job)
+            error = await self._run_handler(running)
             self._free_slot(running)
             if running.stage is Stage.HANDLER:
                 running.stage = Stage.FINISH
@@ -169,6 +170,17 @@ class Worker:
                 raise
         except Exception:
             log.exception("a job could not be finished; its lease will run out", extra=_about(running.job))
+
+    async def _run_handler(self, running: Running) -> Exception | None:
+        try:
+            return await self._app.parts.run_handler(self._app, running.job)
+        except asyncio.CancelledError as error:
+            if running.stage is not Stage.HANDLER or running.task is None or self._ended.is_set():
+                raise
+            # Nobody here has cancelled it, so its own handler has: that is a failure like any other.
+            while running.task.uncancel():
+                pass
+            return as_exception(error)
 
     def _free_slot(self, running: Running) -> None:
         self._in_handler.discard(running)
