@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -33,6 +33,7 @@ class App:
 
     settings: Settings
     db: Database
+    guest_db: Database
     queue: "JobQueue"
     hints: Hints
     hub: WatchHub
@@ -42,6 +43,15 @@ class App:
     parts: "Parts"
     http: HttpClient = field(default_factory=HttpClient, repr=False)
     _coalescers: dict[Any, Coalescer[Any, Any]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def guest(self) -> "App":
+        """This app for code that may hold a connection for long: handlers, and calls that read much or wait for locks.
+
+        Its `db` has connections of its own, so that guests can wait for each other, and nobody waits for them: neither
+        a heartbeat nor a SubmitJob.
+        """
+        return replace(self, db=self.guest_db, _coalescers={})
 
     async def together(
         self, run: Callable[["App", list[T]], Awaitable[Sequence[R]]], item: T, *, size: int = 0
@@ -64,6 +74,7 @@ async def open_app(
     """
     parts = _prefixed(parts, settings.redis_prefix)
     db = await Database.connect(settings)
+    guest_db = await db.guests(settings)
     try:
         queue = await parts.connect(settings)
         try:
@@ -73,6 +84,7 @@ async def open_app(
             app = App(
                 settings=settings,
                 db=db,
+                guest_db=guest_db,
                 queue=queue,
                 hints=hints,
                 hub=hub,
@@ -90,6 +102,7 @@ async def open_app(
         finally:
             await queue.close()
     finally:
+        await guest_db.close()
         await db.close()
 
 

@@ -43,7 +43,10 @@ class Settings(BaseSettings):
     cockroachdb_password: SecretStr | None = None
     cockroachdb_database: str = "scheduler"
     cockroachdb_sslmode: SslMode = "verify-full"
-    database_pool_size: Count = 10
+    database_pool_size: Annotated[int, Field(ge=3, le=100_000)] = 10
+    """How many connections a process has at most."""
+    database_guest_connections: Count | None = None
+    """How many of them ListJobs (in an API) and handlers (in a worker) may hold at once. Left out, two in five."""
     database_wait_seconds: Seconds = 3
     """How long a call waits for a database that is away before it gives up with UNAVAILABLE."""
 
@@ -89,6 +92,27 @@ class Settings(BaseSettings):
                 f"({shortest:g}), not {self.lease_seconds:g}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _guests_leave_some_connections(self) -> Self:
+        if self.database_guest_connections is not None:
+            most = self.database_pool_size - 2
+            if self.database_guest_connections > most:
+                raise ValueError(
+                    f"DATABASE_GUEST_CONNECTIONS must be at least two less than DATABASE_POOL_SIZE "
+                    f"({most} at most), not {self.database_guest_connections}"
+                )
+        return self
+
+    @property
+    def database_guests(self) -> int:
+        """How many connections guests share: see `App.guest`."""
+        return self.database_guest_connections or max(1, self.database_pool_size * 2 // 5)
+
+    @property
+    def database_own_connections(self) -> int:
+        """How many are left for the scheduler's own statements, beside the one that asks whether the database is up."""
+        return max(1, self.database_pool_size - self.database_guests - 1)
 
     @classmethod
     def from_environment(cls, **overrides: Any) -> Self:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
-from scheduler.database import Unavailable
+from scheduler.database import DatabaseError
 from scheduler.redis_clients import heed_cancellation
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ async def every(seconds: float, app: "App", duty: Duty) -> None:
         try:
             done = await duty(app) or 0
             working = True
-        except (Unavailable, RedisError) as error:
+        except (DatabaseError, RedisError) as error:
             if working:
                 log.warning("%s waits for its services: %s", _name(duty), type(error).__name__)
             working = False

@@ -14,6 +14,8 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 
+from scheduler.database import Busy, Conflict, TooSlow
+
 log = logging.getLogger(__name__)
 
 
@@ -84,6 +86,15 @@ def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
             return grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)
         case Draining():
             return grpc.StatusCode.UNAVAILABLE, str(error)
+        case Busy():
+            return grpc.StatusCode.RESOURCE_EXHAUSTED, "the database is busy; call again a little later"
+        case TooSlow():
+            return (
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                "the database took too long, and did nothing; call again",
+            )
+        case Conflict():
+            return grpc.StatusCode.ABORTED, "other calls came in between, and nothing was done; call again"
         case psycopg.OperationalError():
             return grpc.StatusCode.UNAVAILABLE, "the database is out of reach; call again"
         case _:

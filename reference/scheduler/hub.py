@@ -21,11 +21,11 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from scheduler.database import Database, Row, Unavailable
+from scheduler.database import Database, DatabaseError, Row
 from scheduler.duties import cancel_and_wait, forever
 from scheduler.errors import Draining, JobNotFound
 from scheduler.hints import channel
-from scheduler.jobs import Job
+from scheduler.jobs import Job, columns
 from scheduler.redis_clients import heed_cancellation, is_outdated
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ SLICE = 500
 ALIVE = "job:"  # a channel that nobody publishes on: it keeps the subscription open while nothing is watched
 
 # Which of these rows are newer than the version a watch has seen, or gone? A row that is gone has a NULL task_id.
-NEWER = """
-    SELECT v.id AS watched_id, t.*
+NEWER = f"""
+    SELECT v.id AS watched_id, {columns("t")}
     FROM unnest(%s::uuid[], %s::int8[]) AS v(id, version)
     LEFT JOIN tasks AS t ON t.task_id = v.id
     WHERE t.version IS NULL OR t.version > v.version
@@ -237,7 +237,7 @@ class WatchHub:
         arrays = [f"{{{','.join(known)}}}", f"{{{','.join(map(str, known.values()))}}}"]
         try:
             rows = await self._db.fetch_all(NEWER, arrays)
-        except Unavailable:
+        except DatabaseError:
             # The streams stay open: a database that is away for a moment is nothing that a watcher must know.
             if self._database_answers:
                 log.warning("the database is away; watches wait until it is back")

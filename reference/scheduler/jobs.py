@@ -6,13 +6,11 @@ Given to the learner.
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
-
-import psycopg
 
 from scheduler.database import Row, is_data_error
 from scheduler.errors import InvalidRequest, Violation
@@ -66,12 +64,16 @@ class PermanentError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One row of `tasks`. Times are the database's, with a time zone; `payload_json` is the payload as text."""
+    """One row of `tasks`. Times are the database's, with a time zone.
+
+    `payload_json` is the payload as text, or None where a row was read without it. It may be a megabyte, so it travels
+    only to whoever runs the job.
+    """
 
     task_id: UUID
     type: str
     priority: Priority
-    payload_json: str
+    payload_json: str | None
     status: Status
     attempts: int
     max_attempts: int
@@ -90,12 +92,15 @@ class Job:
 
     @classmethod
     def from_row(cls, row: Row) -> "Job":
-        """Make a `Job` of a row that `SELECT *` or `RETURNING *` gave. Columns it does not know are left out."""
+        """Make a `Job` of a row that `SELECT *` or `RETURNING *` gave. Columns it does not know are left out.
+
+        Or of a row with the columns in `COLUMNS`: those are all but the payload.
+        """
         return cls(
             row["task_id"],
             row["type"],
             _PRIORITIES[row["priority"]],
-            row["payload"],
+            row.get("payload"),
             _STATUSES[row["status"]],
             row["attempts"],
             row["max_attempts"],
@@ -115,11 +120,26 @@ class Job:
 
     @property
     def payload(self) -> Any:
-        """The payload, parsed anew at each call. Raises `PermanentError` if Python can't hold it."""
+        """The payload, parsed anew at each call. Raises `PermanentError` if Python can't hold it.
+
+        Raises `LookupError` if the row was read without its payload.
+        """
+        if self.payload_json is None:
+            raise LookupError("this job was read without its payload: a claim reads it, with RETURNING *")
         try:
             return json.loads(self.payload_json)
         except (ValueError, RecursionError) as error:
             raise PermanentError(f"the payload can't be read in Python: {error}") from error
+
+
+NAMES = [one.name for one in fields(Job) if one.name != "payload_json"]
+COLUMNS = ", ".join(NAMES)
+"""Every column that `Job.from_row` needs, by name: all but the payload. One that is added later changes nothing."""
+
+
+def columns(table: str) -> str:
+    """`COLUMNS`, each with the table's name before it: `t.task_id, t.type, …`."""
+    return ", ".join(f"{table}.{name}" for name in NAMES)
 
 
 _PRIORITIES = {str(priority): priority for priority in Priority}
@@ -179,7 +199,13 @@ def parse_job_id(text: str, field_name: str = "job_id") -> UUID:
 
 async def get_job_row(app: "App", task_id: UUID) -> Job | None:
     """Read one job, or None if there is no such job."""
-    row = await app.db.fetch_one("SELECT * FROM tasks WHERE task_id = %s", [task_id])
+    row = await app.db.fetch_one(f"SELECT {COLUMNS}, payload FROM tasks WHERE task_id = %s", [task_id])
+    return Job.from_row(row) if row else None
+
+
+async def find_job(app: "App", task_id: UUID) -> Job | None:
+    """As `get_job_row`, without the payload: for whoever does not run the job."""
+    row = await app.db.fetch_one(f"SELECT {COLUMNS} FROM tasks WHERE task_id = %s", [task_id])
     return Job.from_row(row) if row else None
 
 
@@ -191,27 +217,27 @@ async def insert_job(app: "App", new: NewJob) -> tuple[Job, bool]:
     """
     try:
         return await app.together(insert_jobs, new, size=len(new.payload_json))
-    except psycopg.Error as error:
+    except Exception as error:
         if is_data_error(error):
             raise InvalidRequest([Violation("job.payload_json", DATABASE_REFUSES)]) from None
         raise
 
 
-INSERT = """
+INSERT = f"""
     INSERT INTO tasks (task_id, type, priority, payload, max_attempts, idempotency_key)
     SELECT id, type, priority, payload::jsonb, max_attempts, key
     FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[])
         AS v(id, type, priority, payload, max_attempts, key)
     ON CONFLICT DO NOTHING
-    RETURNING *
+    RETURNING {COLUMNS}
 """
-FIND = "SELECT * FROM tasks WHERE task_id = ANY(%s::uuid[]) OR idempotency_key = ANY(%s::text[])"
+FIND = f"SELECT {COLUMNS} FROM tasks WHERE task_id = ANY(%s::uuid[]) OR idempotency_key = ANY(%s::text[])"
 
 
 async def insert_jobs(app: "App", new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
     """Insert several jobs with one statement, all or none; otherwise as `insert_job`, in the same order."""
     keys = [one.idempotency_key for one in new]
-    columns = [
+    values = [
         [one.task_id for one in new],
         [one.type for one in new],
         [str(one.priority) for one in new],
@@ -219,11 +245,11 @@ async def insert_jobs(app: "App", new: Sequence[NewJob]) -> list[tuple[Job, bool
         [one.max_attempts for one in new],
         keys,
     ]
-    rows = await app.db.fetch_all(INSERT, columns)
+    rows = await app.db.fetch_all(INSERT, values)
     created = {row["task_id"] for row in rows}
     if len(created) < len(new):
         # ON CONFLICT waits until the other transaction has ended, so the first job is there to be found.
-        rows = await app.db.fetch_all(FIND, [columns[0], [key for key in keys if key]])
+        rows = await app.db.fetch_all(FIND, [values[0], [key for key in keys if key]])
     jobs = [Job.from_row(row) for row in rows]
     by_id = {job.task_id: job for job in jobs}
     by_key = {job.idempotency_key: job for job in jobs if job.idempotency_key}

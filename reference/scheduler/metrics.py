@@ -16,7 +16,7 @@ from prometheus_client.exposition import ThreadingWSGIServer, _SilentHandler
 from redis.exceptions import RedisError
 
 from scheduler.app import App
-from scheduler.database import Unavailable
+from scheduler.database import DatabaseError
 from scheduler.jobs import Job, Priority, Status
 from scheduler.no_metrics import NoMetrics
 from scheduler.worker.handlers import handlers
@@ -167,7 +167,7 @@ async def _refresh_ages(app: App) -> None:
     try:
         rows = await app.db.fetch_all(AGES, [[str(priority) for priority in Priority]])
         ages = {row["priority"]: row["age"] or 0.0 for row in rows}
-    except Unavailable:
+    except DatabaseError:
         ages = {}
     for priority in Priority:
         app.metrics.oldest_age(priority, ages.get(priority, UNKNOWN))

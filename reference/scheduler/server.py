@@ -27,7 +27,7 @@ DEPTH_SECONDS = 2.0
 
 
 class Servicer(scheduler_pb2_grpc.SchedulerServiceServicer):
-    """Each RPC calls its piece."""
+    """Each RPC calls its piece. One that may read much, or wait for a lock, is a guest: it holds nobody else up."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -47,13 +47,13 @@ class Servicer(scheduler_pb2_grpc.SchedulerServiceServicer):
         return self._app.parts.watch_job(self._app, request, context)
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.CancelJobResponse:
-        return await self._app.parts.cancel_job(self._app, request, context)
+        return await self._app.parts.cancel_job(self._app.guest, request, context)
 
     async def RequeueJob(self, request: pb.RequeueJobRequest, context: Context) -> pb.RequeueJobResponse:
-        return await self._app.parts.requeue_job(self._app, request, context)
+        return await self._app.parts.requeue_job(self._app.guest, request, context)
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
-        return await self._app.parts.list_jobs(self._app, request, context)
+        return await self._app.parts.list_jobs(self._app.guest, request, context)
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,13 @@ def test_settings_do_not_change():
         Settings.from_environment().grpc_port = 1
 
 
+def test_guests_leave_connections_for_the_scheduler_itself(monkeypatch):
+    monkeypatch.setenv("DATABASE_GUEST_CONNECTIONS", "9")
+    assert mistake() == (
+        "DATABASE_GUEST_CONNECTIONS must be at least two less than DATABASE_POOL_SIZE (8 at most), not 9"
+    )
+
+
 BAD = [
     ("GRPC_PORT", "http"),
     ("GRPC_PORT", "-1"),
@@ -112,6 +119,8 @@ BAD = [
     ("REDIS_DB", "zero"),
     ("COCKROACHDB_PORT", "99999"),
     ("DATABASE_POOL_SIZE", "0"),
+    ("DATABASE_POOL_SIZE", "2"),
+    ("DATABASE_GUEST_CONNECTIONS", "0"),
     ("WORKER_POOL_SIZE", "0"),
     ("WORKER_POOL_SIZE", "10001"),
     ("WORKER_POOL_SIZE", "many"),

@@ -1,13 +1,30 @@
 """The database: the schema, conflicts that are run again, connections that died, and rows that are refused."""
 
 import asyncio
+import re
+from contextlib import asynccontextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
-from scheduler.database import RERUNS, Database, Unavailable, is_data_error, statements
+from scheduler import database as module
+from scheduler.app import open_app
+from scheduler.database import (
+    RERUNS,
+    Busy,
+    Conflict,
+    Database,
+    DatabaseError,
+    TooSlow,
+    Unavailable,
+    is_data_error,
+    statements,
+)
+from scheduler.errors import status_of
+from scheduler.parts import reference
 
 from tests.helpers import until
 from tests.proxies import proxied_database
@@ -299,15 +316,13 @@ async def test_a_conflict_that_does_not_end_is_raised_in_the_end(shared):
         turns.append(None)
         raise psycopg.errors.SerializationFailure("conflict")
 
-    with pytest.raises(psycopg.errors.SerializationFailure):
+    with pytest.raises(Conflict):
         await shared.transaction(work)
     assert len(turns) == RERUNS + 1
 
 
 @on_shared
-@pytest.mark.parametrize(
-    "error", [psycopg.errors.UniqueViolation("x"), psycopg.OperationalError("x"), KeyError("x")]
-)
+@pytest.mark.parametrize("error", [psycopg.errors.UniqueViolation("x"), Unavailable("x"), KeyError("x")])
 async def test_any_other_error_is_raised_at_once(shared, error):
     turns = []
 
@@ -356,6 +371,283 @@ async def test_a_real_deadlock_is_survived_by_both(db):
 )
 def test_a_data_error_is_one_that_no_rerun_can_mend(error, is_one):
     assert is_data_error(error) is is_one
+
+
+# --- what can go wrong
+
+
+STATES = {
+    "08006": Unavailable,
+    "25006": Unavailable,
+    "40003": Unavailable,
+    "53100": Unavailable,
+    "53300": Unavailable,
+    "57P01": Unavailable,
+    "57P03": Unavailable,
+    "57014": TooSlow,
+    "55P03": TooSlow,
+    "40001": Conflict,
+    "40P01": Conflict,
+    "22P02": psycopg.DataError,
+    "23505": psycopg.IntegrityError,
+    "54001": psycopg.OperationalError,
+    "42P01": psycopg.ProgrammingError,
+    "42501": psycopg.ProgrammingError,
+    "XX000": psycopg.InternalError,
+}
+
+
+@on_shared
+@pytest.mark.parametrize("state", STATES)
+async def test_an_error_of_the_database_is_raised_as_what_it_means(shared, state, monkeypatch):
+    monkeypatch.setattr(module, "RERUNS", 1)
+
+    async def work(connection):
+        raise psycopg.errors.lookup(state)("says the database")
+
+    with pytest.raises(STATES[state]) as caught:
+        await shared.transaction(work)
+    assert isinstance(caught.value, DatabaseError) is issubclass(STATES[state], DatabaseError)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Unavailable("x"), "UNAVAILABLE"),
+        (Busy("x"), "RESOURCE_EXHAUSTED"),
+        (TooSlow("x"), "DEADLINE_EXCEEDED"),
+        (Conflict("x"), "ABORTED"),
+        (psycopg.OperationalError("a piece of somebody else's raised it"), "UNAVAILABLE"),
+        (psycopg.ProgrammingError("x"), "INTERNAL"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else type(given).__name__,
+)
+def test_each_of_them_has_a_status_of_its_own(error, status):
+    assert status_of(error)[0].name == status
+    assert isinstance(error, psycopg.OperationalError) or status == "INTERNAL"
+
+
+def test_no_other_module_of_the_reference_catches_what_psycopg_raises():
+    package = Path(module.__file__).parent
+    found = [
+        path.relative_to(package).as_posix()
+        for folder in (package, package / "api", package / "worker")
+        for path in folder.glob("*.py")
+        if re.search(r"except[^\n]*psycopg", path.read_text("utf-8"))
+    ]
+    assert found == ["database.py"]
+
+
+@asynccontextmanager
+async def held(database, number=1):
+    """A database of which somebody holds so many connections."""
+    release, holding = asyncio.Event(), []
+
+    async def hold(connection):
+        holding.append(connection)
+        await release.wait()
+
+    holders = [asyncio.create_task(database.transaction(hold)) for _ in range(number)]
+
+    async def all_hold():
+        return len(holding) == number
+
+    await until(all_hold, f"{number} connections are held")
+    try:
+        yield
+    finally:
+        release.set()
+        await asyncio.gather(*holders)
+
+
+@pytest.fixture
+async def impatient(settings):
+    """A database with a single connection for its statements, for which nobody waits long."""
+    database = await Database.connect(
+        settings.model_copy(update={"database_pool_size": 1, "database_wait_seconds": 0.3})
+    )
+    yield database
+    await database.close()
+
+
+async def test_without_a_free_connection_a_database_that_answers_is_busy_and_still_up(impatient):
+    async with held(impatient):
+        with pytest.raises(Busy):
+            await impatient.fetch_one("SELECT 1")
+        assert await impatient.is_up()
+    assert await impatient.fetch_one("SELECT 1 AS a") == {"a": 1}
+
+
+async def test_without_a_free_connection_a_database_that_is_gone_is_unavailable(settings):
+    quick = settings.model_copy(update={"database_pool_size": 1, "database_wait_seconds": 0.3})
+    async with proxied_database(quick) as (through, proxy):
+        database = await Database.connect(through)
+        try:
+            async with held(database):
+                await proxy.refuse()
+                with pytest.raises(Unavailable):
+                    await database.fetch_one("SELECT 1")
+        except Unavailable:
+            pass  # the holder's own connection was cut
+        finally:
+            await database.close()
+
+
+async def test_a_statement_that_takes_too_long_is_too_slow(settings, monkeypatch):
+    options = {**module.CONNECTION, "options": "-c statement_timeout=50ms"}
+    monkeypatch.setattr(module, "CONNECTION", options)
+    database = await Database.connect(settings)
+    try:
+        with pytest.raises(TooSlow):
+            await database.fetch_all("SELECT pg_sleep(30)")
+        assert await database.fetch_one("SELECT 1 AS a") == {"a": 1}
+    finally:
+        await database.close()
+
+
+async def test_a_statement_that_waits_too_long_for_a_lock_is_too_slow_and_leaves_its_connection(
+    db, settings, monkeypatch
+):
+    assert f"lock_timeout={module.LOCK_SECONDS}s" in module.CONNECTION["options"]
+    row = await insert(db)
+    monkeypatch.setattr(module, "CONNECTION", {**module.CONNECTION, "options": "-c lock_timeout=50ms"})
+    database = await Database.connect(settings)
+    try:
+        async with db._pool.connection() as other, other.transaction():
+            await other.execute("SELECT 1 FROM tasks FOR UPDATE")
+            with pytest.raises(TooSlow):
+                await database.fetch_all("UPDATE tasks SET type = 'x' WHERE task_id = %s", [row["task_id"]])
+        assert await database.fetch_one("SELECT 1 AS a") == {"a": 1}
+    finally:
+        await database.close()
+
+
+async def test_a_database_that_is_silent_for_ever_is_unavailable(settings, monkeypatch):
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.2)
+    async with proxied_database(settings) as (through, proxy):
+        database = await Database.connect(through)
+        try:
+            proxy.stall()
+            with pytest.raises(Unavailable):
+                await database.fetch_one("SELECT 1")
+        finally:
+            proxy.cut()
+            await database.close()
+
+
+# --- a database that can't write
+
+
+async def read_only(db, name, on):
+    await db.fetch_all(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {"on" if on else "off"}')
+
+
+async def name_of(db):
+    return (await db.fetch_one("SELECT current_database() AS name"))["name"]
+
+
+async def test_a_database_that_can_not_write_is_unavailable_until_it_can(db, settings):
+    """As after a failover: the connections lead to a server that has become a standby."""
+
+    async def inserts():
+        try:
+            return await insert(database)
+        except Unavailable:
+            return None
+
+    name = await name_of(db)
+    quick = settings.model_copy(update={"database_pool_size": 1, "database_wait_seconds": 0.3})
+    database = await Database.connect(quick)
+    try:
+        await read_only(db, name, on=True)
+        for connection in [*database._pool._pool, *database._probe._pool]:
+            await connection.execute("SET default_transaction_read_only = on")
+        assert not await database.is_up()
+        for _ in range(2):  # over the connection that there was, and then for want of one that can write
+            assert not await inserts()
+        await read_only(db, name, on=False)
+        await until(database.is_up, "the database that can write again is noticed")
+        await until(inserts, "and written to")
+    finally:
+        await read_only(db, name, on=False)
+        await database.close()
+
+
+async def test_connecting_to_a_database_that_can_not_write_is_unavailable(db, settings):
+    name = await name_of(db)
+    await read_only(db, name, on=True)
+    try:
+        with pytest.raises(Unavailable):
+            await Database.connect(settings.model_copy(update={"database_wait_seconds": 0.3}))
+    finally:
+        await read_only(db, name, on=False)
+
+
+# --- a table that changes while processes run
+
+
+async def test_a_statement_whose_plan_is_stale_is_prepared_again(db, one):
+    """psycopg prepares a statement at its fifth run; from then on the server knows its columns."""
+    row = await insert(db)
+    for _ in range(8):
+        await one.fetch_one("SELECT * FROM tasks WHERE task_id = %s", [row["task_id"]])
+    await db.fetch_all("ALTER TABLE tasks ADD COLUMN note text DEFAULT 'new'")
+    for _ in range(8):
+        found = await one.fetch_one("SELECT * FROM tasks WHERE task_id = %s", [row["task_id"]])
+        assert found == {**row, "note": "new"}
+
+
+async def test_a_transaction_whose_plan_is_stale_runs_again_as_a_whole(db, one):
+    async def work(connection):
+        await connection.execute("INSERT INTO tasks (task_id, type) VALUES (%s, 'noop')", [uuid4()])
+        cursor = await connection.execute("SELECT * FROM tasks LIMIT 1")
+        return await cursor.fetchone()
+
+    for _ in range(8):
+        await one.transaction(work)
+    await db.fetch_all("ALTER TABLE tasks ADD COLUMN note text")
+    assert "note" in await one.transaction(work)
+    assert len(await db.fetch_all("SELECT task_id FROM tasks")) == 9, "what the undone run wrote is gone"
+
+
+async def test_a_prepared_statement_that_the_server_forgot_is_prepared_again(one):
+    for _ in range(8):
+        await one.fetch_one("SELECT %s::int AS n", [1])
+    async with one._pool.connection() as connection:
+        # psycopg does not see that this forgets what it has prepared.
+        await connection.execute("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")
+    assert await one.fetch_one("SELECT %s::int AS n", [2]) == {"n": 2}
+
+
+# --- guests
+
+
+async def test_guests_that_hold_all_their_connections_hold_nobody_else_up(settings):
+    quick = settings.model_copy(update={"database_wait_seconds": 0.3})
+    async with open_app(quick, reference()) as app, held(app.guest.db, quick.database_guests):
+        with pytest.raises(Busy):
+            await app.guest.db.fetch_one("SELECT 1")
+        assert await app.db.fetch_one("SELECT 1 AS a") == {"a": 1}
+        assert await app.db.is_up()
+
+
+async def test_a_process_has_no_more_connections_than_the_setting_says(db, settings):
+    few = settings.model_copy(update={"database_pool_size": 5, "database_wait_seconds": 0.3})
+    before = {row["pid"] for row in await db.fetch_all(SESSIONS)}
+    async with (
+        open_app(few, reference()) as app,
+        held(app.db, few.database_own_connections),
+        held(app.guest.db, few.database_guests),
+    ):
+        for database in (app.db, app.guest.db):
+            with pytest.raises(Busy):
+                await database.fetch_one("SELECT 1")
+        assert len({row["pid"] for row in await db.fetch_all(SESSIONS)} - before) == 5
+
+
+SESSIONS = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+)
 
 
 # --- connections that end

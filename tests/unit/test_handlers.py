@@ -37,6 +37,12 @@ def job_of(type="noop", payload=None, text=None, attempts=1):
     return Job.from_row(row | {"payload": payload_json, "attempts": attempts})
 
 
+def app_of(settings, http):
+    app = SimpleNamespace(settings=settings, http=http)
+    app.guest = app
+    return app
+
+
 @pytest.fixture
 async def http():
     client = HttpClient()
@@ -47,12 +53,12 @@ async def http():
 @pytest.fixture
 def bare(http):
     """As much of an app as a handler needs that uses no service."""
-    return SimpleNamespace(settings=Settings.from_environment(), http=http)
+    return app_of(Settings.from_environment(), http)
 
 
 @pytest.fixture
 def open_to_private(http):
-    return SimpleNamespace(settings=Settings.from_environment(http_call_allow_private=True), http=http)
+    return app_of(Settings.from_environment(http_call_allow_private=True), http)
 
 
 async def run(app, type, payload=None, attempts=1, text=None):

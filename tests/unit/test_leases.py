@@ -154,7 +154,7 @@ async def test_what_is_given_back_is_queued_with_its_attempts_and_one_more_allow
     returned = await app.parts.give_back(app, jobs)
     assert {job.task_id for job in returned} == {job.task_id for job in jobs}
     for job in returned:
-        assert job == await row(app, job.task_id)
+        assert job == replace(await row(app, job.task_id), payload_json=None)
         assert (job.status, job.attempts, job.max_attempts, job.version) == (Status.QUEUED, 1, 3, 3)
         assert (job.worker, job.lease_expires_at, job.finished_at) == (None, None, None)
         assert job.queued_at == job.pushed_at == job.updated_at

@@ -8,17 +8,17 @@ from redis.exceptions import RedisError
 from scheduler.app import App
 from scheduler.errors import Context, JobNotFound
 from scheduler.hints import LEASES
-from scheduler.jobs import Job, get_job_row, parse_job_id
+from scheduler.jobs import COLUMNS, Job, find_job, parse_job_id
 from scheduler.v1 import scheduler_pb2 as pb
 
 log = logging.getLogger(__name__)
 
-CANCEL = """
+CANCEL = f"""
     UPDATE tasks
     SET status = 'cancelled', finished_at = now(), pushed_at = NULL, next_run_at = NULL, lease_expires_at = NULL,
         worker = NULL, version = version + 1, updated_at = now()
     WHERE task_id = %s AND status IN ('queued', 'retry', 'running')
-    RETURNING *
+    RETURNING {COLUMNS}
 """
 
 SHORT = 1_000
@@ -61,7 +61,7 @@ async def cancel_job(app: App, request: pb.CancelJobRequest, context: Context) -
     task_id = parse_job_id(request.job_id)
     job = await app.parts.cancel_in_database(app, task_id)
     if job is None:
-        if await get_job_row(app, task_id) is None:
+        if await find_job(app, task_id) is None:
             raise JobNotFound(task_id)
         return pb.CancelJobResponse(cancelled=False)
     app.metrics.finished(job, job.status, None)

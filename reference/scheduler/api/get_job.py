@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from scheduler.app import App
 from scheduler.errors import Context, JobNotFound
-from scheduler.jobs import Job, Priority, Status, get_job_row, parse_job_id
+from scheduler.jobs import Job, Priority, Status, find_job, parse_job_id
 from scheduler.v1 import scheduler_pb2 as pb
 
 STATES: dict[str, pb.JobState.ValueType] = {
@@ -56,7 +56,7 @@ def timestamp(time: datetime | None) -> Timestamp | None:
 async def get_job(app: App, request: pb.GetJobRequest, context: Context) -> pb.JobStatus:
     """Answer with one job. Raises `InvalidRequest` for a malformed id, `JobNotFound` for an unknown one."""
     task_id = parse_job_id(request.job_id)
-    job = await get_job_row(app, task_id)
+    job = await find_job(app, task_id)
     if job is None:
         raise JobNotFound(task_id)
     return app.parts.job_to_status(job)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from scheduler.app import App
 from scheduler.errors import Context, InvalidRequest, Violation
-from scheduler.jobs import Job, Priority, Status, type_violation
+from scheduler.jobs import COLUMNS, Job, Priority, Status, type_violation
 from scheduler.v1 import scheduler_pb2 as pb
 
 DEFAULT_PAGE = 50
@@ -55,7 +55,7 @@ async def list_jobs(app: App, request: pb.ListJobsRequest, context: Context) -> 
         params += _read_token(request)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     # One row more than the page holds tells whether there is a next page.
-    sql = f"SELECT * FROM tasks {where} ORDER BY created_at DESC, task_id DESC LIMIT %s"
+    sql = f"SELECT {COLUMNS} FROM tasks {where} ORDER BY created_at DESC, task_id DESC LIMIT %s"
     jobs = [Job.from_row(row) for row in await app.db.fetch_all(sql, [*params, size + 1])]
     page = jobs[:size]
     return pb.ListJobsResponse(

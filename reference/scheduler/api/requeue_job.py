@@ -7,18 +7,18 @@ from redis.exceptions import RedisError
 from scheduler.app import App
 from scheduler.errors import Context, JobNotFound
 from scheduler.hints import dead_letters
-from scheduler.jobs import Job, get_job_row, parse_job_id
+from scheduler.jobs import COLUMNS, Job, find_job, parse_job_id
 from scheduler.v1 import scheduler_pb2 as pb
 
 log = logging.getLogger(__name__)
 
 # attempts is the fence and never falls, so max_attempts rises instead.
-REQUEUE = """
+REQUEUE = f"""
     UPDATE tasks
     SET status = 'queued', max_attempts = GREATEST(max_attempts, attempts + 1), finished_at = NULL,
         queued_at = now(), pushed_at = now(), version = version + 1, updated_at = now()
     WHERE task_id = %s AND status IN ('failed', 'deadletter')
-    RETURNING *
+    RETURNING {COLUMNS}
 """
 
 
@@ -30,7 +30,7 @@ async def requeue_job(app: App, request: pb.RequeueJobRequest, context: Context)
     task_id = parse_job_id(request.job_id)
     row = await app.db.fetch_one(REQUEUE, [task_id])
     if row is None:
-        if await get_job_row(app, task_id) is None:
+        if await find_job(app, task_id) is None:
             raise JobNotFound(task_id)
         return pb.RequeueJobResponse(requeued=False)
     job = Job.from_row(row)

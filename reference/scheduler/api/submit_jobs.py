@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from uuid import UUID
 
-import psycopg
 from redis.exceptions import RedisError
 
 from scheduler.app import App
@@ -21,7 +20,7 @@ async def submit_jobs(app: App, new: Sequence[NewJob]) -> list[UUID]:
         return []
     try:
         answers = await insert_jobs(app, new)
-    except psycopg.Error as error:
+    except Exception as error:
         if is_data_error(error):
             raise InvalidRequest(await _refused(app, new)) from None
         raise
@@ -43,7 +42,7 @@ async def _refused(app: App, new: Sequence[NewJob]) -> list[Violation]:
     for position, one in enumerate(new):
         try:
             await app.db.fetch_one("SELECT %s::jsonb IS NULL", [one.payload_json])
-        except psycopg.Error as error:
+        except Exception as error:
             if not is_data_error(error):
                 raise
             found.append(Violation(f"jobs[{position}].payload_json", DATABASE_REFUSES))

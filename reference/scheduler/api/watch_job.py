@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from scheduler.api.get_job import state_to_proto, timestamp
 from scheduler.app import App
 from scheduler.errors import Context, JobNotFound
-from scheduler.jobs import Job, Status, get_job_row, parse_job_id
+from scheduler.jobs import Job, Status, find_job, parse_job_id
 from scheduler.v1 import scheduler_pb2 as pb
 
 
@@ -52,7 +52,7 @@ async def watch_job(app: App, request: pb.WatchJobRequest, context: Context) -> 
     # Watch first, read afterwards: a change between the two is then a hint that is waiting, not one that was missed.
     async with app.hub.watch(task_id) as watch:
         watch.version = request.after_version
-        job = await get_job_row(app, task_id)
+        job = await find_job(app, task_id)
         if job is None:
             raise JobNotFound(task_id)
         while True:

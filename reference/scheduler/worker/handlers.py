@@ -91,7 +91,11 @@ class Handlers:
         return [run.job for run in [*self._runs, *self._left] if not run.ended or run.threads]
 
     async def run(self, app: "App", job: Job) -> None:
-        """Run the job's handler, and raise what it raises; `PermanentError` if there is none for its type."""
+        """Run the job's handler, and raise what it raises; `PermanentError` if there is none for its type.
+
+        The handler gets `app.guest`: whatever it does with `app.db`, the worker's own statements have connections.
+        """
+        app = app.guest
         handler = self._handlers.get(job.type)
         if handler is None:
             raise PermanentError(f"no handler is registered for the type {job.type!r}")

@@ -5,17 +5,18 @@ claim ── lease ──▶ ✗ killed            lease runs out ──▶ reap
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from scheduler.app import App
-from scheduler.jobs import Job, Status
+from scheduler.jobs import COLUMNS, Job, Status, columns
 
 HEARTBEAT = """
     UPDATE tasks AS t
     SET lease_expires_at = now() + %s * interval '1 second'
     FROM unnest(%s::uuid[], %s::int[]) AS v(id, attempt)
     WHERE t.task_id = v.id AND t.attempts = v.attempt AND t.status = 'running'
-    RETURNING t.*
+    RETURNING t.task_id, t.lease_expires_at
 """
 
 
@@ -24,13 +25,16 @@ async def heartbeat(app: App, jobs: Sequence[Job]) -> set[UUID]:
 
     A job that is missing was cancelled, or reaped: its handler should stop. Raises `Unavailable`.
     """
-    columns = [[job.task_id for job in jobs], [job.attempts for job in jobs]]
-    rows = await app.db.fetch_all(HEARTBEAT, [app.settings.lease_seconds, *columns])
-    app.hints.leased(Job.from_row(row) for row in rows)
-    return {row["task_id"] for row in rows}
+    attempts = [[job.task_id for job in jobs], [job.attempts for job in jobs]]
+    rows = await app.db.fetch_all(HEARTBEAT, [app.settings.lease_seconds, *attempts])
+    until = {row["task_id"]: row["lease_expires_at"] for row in rows}
+    app.hints.leased(
+        replace(job, lease_expires_at=until[job.task_id]) for job in jobs if job.task_id in until
+    )
+    return set(until)
 
 
-REAP = """
+REAP = f"""
     WITH done AS (
         UPDATE tasks
         SET status = CASE WHEN attempts < max_attempts THEN 'retry' ELSE 'deadletter' END,
@@ -41,12 +45,12 @@ REAP = """
         WHERE status = 'running' AND lease_expires_at < now()
             AND task_id IN (
                 SELECT task_id FROM tasks WHERE lease_expires_at < now() ORDER BY lease_expires_at LIMIT 500)
-        RETURNING *
+        RETURNING {COLUMNS}
     ), written AS (
         INSERT INTO task_attempts (task_id, attempt, started_at, finished_at, ok, error)
         SELECT task_id, attempts, started_at, now(), false, last_error FROM done
     )
-    SELECT * FROM done
+    SELECT {COLUMNS} FROM done
 """
 
 
@@ -68,13 +72,13 @@ async def reap(app: App) -> int:
     return len(jobs)
 
 
-GIVE_BACK = """
+GIVE_BACK = f"""
     UPDATE tasks AS t
     SET status = 'queued', max_attempts = t.max_attempts + 1, queued_at = now(), pushed_at = now(), worker = NULL,
         lease_expires_at = NULL, version = t.version + 1, updated_at = now()
     FROM unnest(%s::uuid[], %s::int[]) AS v(id, attempt)
     WHERE t.task_id = v.id AND t.attempts = v.attempt AND t.status = 'running'
-    RETURNING t.*
+    RETURNING {columns("t")}
 """
 
 
@@ -84,8 +88,8 @@ async def give_back(app: App, jobs: Sequence[Job]) -> list[Job]:
     The attempt number is the fence and can't be taken back, so the job gets one attempt more instead.
     Raises `Unavailable`.
     """
-    columns = [[job.task_id for job in jobs], [job.attempts for job in jobs]]
-    returned = [Job.from_row(row) for row in await app.db.fetch_all(GIVE_BACK, columns)]
+    attempts = [[job.task_id for job in jobs], [job.attempts for job in jobs]]
+    returned = [Job.from_row(row) for row in await app.db.fetch_all(GIVE_BACK, attempts)]
     app.hints.released(job.task_id for job in returned)
     app.hints.changed(job.task_id for job in returned)
     return returned

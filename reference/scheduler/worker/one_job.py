@@ -13,9 +13,9 @@ from socket import gethostname
 from typing import cast
 
 from scheduler.app import App
-from scheduler.database import Unavailable
+from scheduler.database import DatabaseError, Unavailable
 from scheduler.entry import Entry, decode_entry
-from scheduler.jobs import Job, PermanentError, Priority, Status
+from scheduler.jobs import COLUMNS, Job, PermanentError, Priority, Status
 from scheduler.redis_clients import BLOCK_SECONDS
 from scheduler.worker.runs import as_exception, describe
 from scheduler.worker.strangers import note_strangers
@@ -46,14 +46,16 @@ async def take(app: App, limit: int) -> list[Entry]:
     return entries
 
 
-CLAIM = """
+CLAIM = f"""
     UPDATE tasks
     SET status = 'running', attempts = attempts + 1, worker = %s, started_at = now(), pushed_at = NULL,
         lease_expires_at = now() + %s * interval '1 second', version = version + 1, updated_at = now()
     WHERE task_id = ANY(%s::uuid[]) AND status = 'queued'
-    RETURNING *
+    RETURNING {COLUMNS}, payload
 """
-CLAIMED = "SELECT * FROM tasks WHERE task_id = ANY(%s::uuid[]) AND worker = %s AND status = 'running'"
+CLAIMED = f"""
+    SELECT {COLUMNS}, payload FROM tasks WHERE task_id = ANY(%s::uuid[]) AND worker = %s AND status = 'running'
+"""
 
 _process = f"{gethostname()}:{getpid()}"
 _claim_numbers = count(1)
@@ -68,7 +70,7 @@ async def claim(app: App, entries: Sequence[Entry]) -> list[Job]:
     worker = f"{_process}/{next(_claim_numbers)}"
     try:
         rows = await app.db.fetch_all(CLAIM, [worker, app.settings.lease_seconds, task_ids])
-    except Unavailable:
+    except DatabaseError:
         await wait_for_database(app, app.settings.lease_seconds)
         # The first try may have committed before its reply was lost, or may still be at it: the second waits for it
         # at the rows. Whichever of them took a job, its row bears this claim's own stamp.
@@ -160,7 +162,7 @@ FINISH = """
         FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::float8[])
             AS v(id, attempt, status, error, delay)
         WHERE t.task_id = v.id AND t.attempts = v.attempt AND t.status = 'running'
-        RETURNING t.*
+        RETURNING t.task_id, t.attempts, t.started_at, t.status, t.last_error
     ), written AS (
         INSERT INTO task_attempts (task_id, attempt, started_at, finished_at, ok, error)
         SELECT task_id, attempts, started_at, now(), status = 'succeeded', last_error FROM done

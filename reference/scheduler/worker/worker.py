@@ -16,7 +16,7 @@ from time import monotonic
 from redis.exceptions import RedisError
 
 from scheduler.app import App
-from scheduler.database import Unavailable
+from scheduler.database import DatabaseError
 from scheduler.duties import cancel_and_wait
 from scheduler.entry import Entry
 from scheduler.jobs import Job, Status
@@ -98,7 +98,7 @@ class Worker:
             return
         try:
             await self._start_some(min(free, LARGEST_BATCH))
-        except (RedisError, Unavailable) as error:
+        except (RedisError, DatabaseError) as error:
             log.warning("no jobs for now: %s", type(error).__name__)
             await self._pause()
         except Exception:
@@ -216,7 +216,7 @@ class Worker:
         while True:
             try:
                 return await self._app.parts.finish(self._app, running.job, outcome)
-            except Unavailable:
+            except DatabaseError:
                 if monotonic() > running.deadline:
                     raise
                 await asyncio.sleep(0.2)
@@ -254,7 +254,7 @@ class Worker:
         try:
             async with asyncio.timeout(self._app.settings.heartbeat_seconds):
                 ours = await self._app.parts.heartbeat(self._app, [running.job for running in held])
-        except (Unavailable, TimeoutError):
+        except (DatabaseError, TimeoutError):
             log.warning("the database did not take a heartbeat")
             return
         for running in held:
@@ -304,7 +304,7 @@ class Worker:
     async def _give_back(self, jobs: list[Job]) -> None:
         try:
             returned = await self._app.parts.give_back(self._app, jobs)
-        except Unavailable as error:
+        except DatabaseError as error:
             log.warning(
                 "%d jobs not given back, their leases will run out: %s", len(jobs), type(error).__name__
             )
