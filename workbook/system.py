@@ -97,10 +97,15 @@ def observed(settings: "Settings") -> Iterator[Observer]:
 
     with (
         psycopg.connect(
-            settings.database_conninfo(), autocommit=True, connect_timeout=3, application_name="workbook look"
+            settings.database_conninfo(),
+            autocommit=True,
+            connect_timeout=3,
+            application_name="workbook look",
+            client_encoding="UTF8",
         ) as database,
         Redis(**settings.redis_address(), socket_timeout=3, socket_connect_timeout=3) as redis,
     ):
+        database.execute("SET datestyle TO 'ISO'")  # psycopg reads times in this form alone
         yield Observer(database, redis, settings.redis_prefix)
 
 

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+Pooler = Literal["none", "session", "transaction"]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
@@ -43,6 +44,8 @@ class Settings(BaseSettings):
     cockroachdb_password: SecretStr | None = None
     cockroachdb_database: str = "scheduler"
     cockroachdb_sslmode: SslMode = "verify-full"
+    database_pooler: Pooler = "none"
+    """Whether PgBouncer, or its like, stands before the database, and how it deals out its connections."""
     database_pool_size: Annotated[int, Field(ge=3, le=100_000)] = 10
     """How many connections a process has at most."""
     database_guest_connections: Count | None = None

@@ -18,19 +18,19 @@ import random
 import select
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any, Self, TypeVar
 
 import psycopg
-from psycopg.rows import DictRow, dict_row
-from psycopg.types.string import TextLoader
+from psycopg.rows import DictRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from scheduler.config import Settings
+from scheduler.connections import STATEMENT_SECONDS, Connection, configure, parameters
 
 log = logging.getLogger(__name__)
 
-Connection = psycopg.AsyncConnection[DictRow]
 Row = DictRow
 Params = Sequence[Any] | None
 T = TypeVar("T")
@@ -49,10 +49,6 @@ ALREADY_THERE = (
 """SQLSTATE 23505, 42P07 and 42710: what two processes that create the same table at once may get."""
 
 RERUNS = 10
-STATEMENT_SECONDS = 30
-"""The database ends a statement that takes longer."""
-LOCK_SECONDS = 10
-"""And one that waits longer for somebody else's lock."""
 ANSWER_SECONDS = STATEMENT_SECONDS + 5
 """A database that is silent for longer has stopped: it would have ended the statement by now."""
 PROBE_SECONDS = 1.0
@@ -246,39 +242,17 @@ def _pool(settings: Settings, size: int, idle: int) -> AsyncConnectionPool[Conne
     return AsyncConnectionPool(
         settings.database_conninfo(),
         connection_class=Connection,
-        kwargs=CONNECTION,
+        kwargs=parameters(settings),
         min_size=idle,
         max_size=size,
         timeout=settings.database_wait_seconds,
         # A short patience makes the next caller start a fresh attempt, so that a database which
         # comes back is noticed within two seconds, however long it was away.
         reconnect_timeout=3,
-        configure=_configure,
+        configure=partial(configure, pooler=settings.database_pooler),
         check=_refuse_closed,
         open=False,
     )
-
-
-CONNECTION: dict[str, Any] = {
-    "autocommit": True,
-    "row_factory": dict_row,
-    "connect_timeout": 3,
-    "application_name": "scheduler",
-    "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={LOCK_SECONDS}s",
-    # A database that can't write counts as away. With several hosts in the address, libpq finds the one that can.
-    "target_session_attrs": "read-write",
-    # A host that vanished without a word is noticed in seconds, not in the two hours of the TCP default.
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-}
-
-
-async def _configure(connection: Connection) -> None:
-    # Payloads stay text: only a handler parses its own. JSON that jsonb holds can be more than Python's parser takes
-    # (1e5000 comes back with 5,001 digits), and one such job must not fail the rows that are read with it.
-    connection.adapters.register_loader("jsonb", TextLoader)
 
 
 async def _refuse_closed(connection: Connection) -> None:

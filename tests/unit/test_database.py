@@ -10,6 +10,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
+from scheduler import connections
 from scheduler import database as module
 from scheduler.app import open_app
 from scheduler.database import (
@@ -494,8 +495,7 @@ async def test_without_a_free_connection_a_database_that_is_gone_is_unavailable(
 
 
 async def test_a_statement_that_takes_too_long_is_too_slow(settings, monkeypatch):
-    options = {**module.CONNECTION, "options": "-c statement_timeout=50ms"}
-    monkeypatch.setattr(module, "CONNECTION", options)
+    monkeypatch.setitem(connections.LIMITS, "statement_timeout", "50ms")
     database = await Database.connect(settings)
     try:
         with pytest.raises(TooSlow):
@@ -508,9 +508,9 @@ async def test_a_statement_that_takes_too_long_is_too_slow(settings, monkeypatch
 async def test_a_statement_that_waits_too_long_for_a_lock_is_too_slow_and_leaves_its_connection(
     db, settings, monkeypatch
 ):
-    assert f"lock_timeout={module.LOCK_SECONDS}s" in module.CONNECTION["options"]
+    assert await db.fetch_one("SHOW lock_timeout") == {"lock_timeout": f"{connections.LOCK_SECONDS}s"}
     row = await insert(db)
-    monkeypatch.setattr(module, "CONNECTION", {**module.CONNECTION, "options": "-c lock_timeout=50ms"})
+    monkeypatch.setitem(connections.LIMITS, "lock_timeout", "50ms")
     database = await Database.connect(settings)
     try:
         async with db._pool.connection() as other, other.transaction():

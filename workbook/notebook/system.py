@@ -66,9 +66,14 @@ class System:
         self._open = ExitStack()
         self._db: psycopg.Connection[DictRow] = self._open.enter_context(
             psycopg.connect(
-                settings.database_conninfo(), autocommit=True, row_factory=dict_row, connect_timeout=3
+                settings.database_conninfo(),
+                autocommit=True,
+                row_factory=dict_row,
+                connect_timeout=3,
+                client_encoding="UTF8",
             )
         )
+        self._db.execute("SET datestyle TO 'ISO'")  # psycopg reads times in this form alone
         self.redis: Any = self._open.enter_context(
             Redis(**settings.redis_address(), decode_responses=True, socket_timeout=10)
         )

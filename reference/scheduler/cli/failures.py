@@ -59,14 +59,18 @@ def _database_sentence(error: Exception) -> str:
     import psycopg
 
     from scheduler.config import ConfigError, Settings
+    from scheduler.connections import parameters
 
     reason = first_line(error)
     try:
-        psycopg.connect(Settings.from_environment().database_conninfo(), connect_timeout=3).close()
+        settings = Settings.from_environment()
+        psycopg.connect(settings.database_conninfo(), **parameters(settings)).close()
     except psycopg.Error as direct:
         reason = first_line(direct)
     except ConfigError:
         pass
+    if "unsupported startup parameter" in reason:
+        return f"the database can't be reached ({reason}): if that is PgBouncer, set DATABASE_POOLER to its pool_mode"
     return f"the database can't be reached ({reason}): see DATABASE_URL"
 
 

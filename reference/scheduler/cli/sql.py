@@ -61,9 +61,15 @@ def _run(conninfo: str, statement: str, as_json: bool) -> None:
 
     try:
         with psycopg.connect(
-            conninfo, autocommit=True, connect_timeout=3, application_name="scheduler sql"
+            conninfo,
+            autocommit=True,
+            connect_timeout=3,
+            application_name="scheduler sql",
+            client_encoding="UTF8",
         ) as connection:
             connection.add_notice_handler(_show_notice)
+            if as_json:  # it reads the values; a table shows them as the database writes them
+                connection.execute(b"SET datestyle TO 'ISO'")
             cursor = connection.execute(statement.encode())
             if as_json:
                 say(json.dumps(_objects(cursor), default=str))
