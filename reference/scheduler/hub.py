@@ -91,6 +91,7 @@ class WatchHub:
         self._prefix = prefix
         self._watches: defaultdict[UUID, set[Watch]] = defaultdict(set)
         self._hinted: set[UUID] = set()
+        self._unreadable: set[UUID] = set()
         self._hint = asyncio.Event()
         self._pubsub: PubSub | None = None
         self._has_tried = asyncio.Event()
@@ -120,6 +121,7 @@ class WatchHub:
             watches.discard(watch)
             if not watches:
                 del self._watches[task_id]
+                self._unreadable.discard(task_id)
                 await self._unsubscribe(task_id)
 
     def drain(self) -> None:
@@ -245,7 +247,16 @@ class WatchHub:
             return
         self._database_answers = True
         for row in rows:
-            self._deliver(row)
+            try:
+                self._deliver(row)
+            except Exception:
+                self._leave(row["watched_id"])
+
+    def _leave(self, task_id: UUID) -> None:
+        """A row that can't be read, a newer version's say, is passed over: it may blind no other watch."""
+        if task_id not in self._unreadable:
+            log.exception("a job can't be shown to its watches", extra={"job_id": task_id})
+        self._unreadable.add(task_id)
 
     def _known(self, task_ids: list[UUID]) -> dict[str, int]:
         """The newest version that all watches of a job have, by the job's id as text."""

@@ -462,6 +462,32 @@ async def test_no_hint_waits_for_the_poll(api, stub, monkeypatch):
 
 
 @pytest.mark.of_reference
+async def test_one_row_that_can_not_be_read_blinds_no_other_watch(api, stub, monkeypatch, caplog):
+    bad, good = await submit(api.app), await submit(api.app)
+    bad_stream, _ = await opened(stub, bad)
+    good_stream, _ = await opened(stub, good)
+    deliver, tried = api.app.hub._deliver, []
+
+    def refusing(row):
+        tried.append(row["watched_id"])
+        if row["watched_id"] == bad:
+            raise KeyError("a word of a newer version")
+        deliver(row)
+
+    monkeypatch.setattr(api.app.hub, "_deliver", refusing)
+    await api.app.db.fetch_all("UPDATE tasks SET version = version + 1 WHERE task_id = %s", [bad])
+
+    async def passed_over():
+        return tried.count(bad) > 1
+
+    await until(passed_over, "the bad row was met, and met again")
+    await succeed(api.app, good)
+    assert (await rest(good_stream))[-1].state == SUCCEEDED
+    assert caplog.text.count("can't be shown to its watches") == 1
+    bad_stream.cancel()
+
+
+@pytest.mark.of_reference
 async def test_the_poll_reaches_every_watch_however_many_slices_there_are(api, stub, monkeypatch):
     monkeypatch.setattr(hub, "SLICE", 2)
     task_ids = [await submit(api.app) for _ in range(7)]
