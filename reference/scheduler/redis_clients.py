@@ -126,10 +126,12 @@ async def make_sturdy(*clients: "Redis") -> None:
     for client in clients:
         pool = client.connection_pool
         if pool.connection_class is Connection:
-            pool.connection_class = SturdyConnection
-            pool.connection_kwargs["failovers"] = failovers
+            client.connection_pool = ConnectionPool(
+                connection_class=SturdyConnection,
+                max_connections=pool.max_connections,
+                **{**pool.connection_kwargs, "failovers": failovers},
+            )
             await pool.disconnect()
-            pool.reset()  # type: ignore[no-untyped-call]
 
 
 def heed_cancellation() -> None:

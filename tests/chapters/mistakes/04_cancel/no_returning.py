@@ -1,5 +1,7 @@
 """The statement gives nothing back."""
 
+import re
+
 from scheduler.api import cancel_job
 from scheduler.jobs import Job
 
@@ -8,5 +10,5 @@ SAYS = "RETURNING * gives the row back"
 
 
 async def cancel_in_database(app, task_id):
-    row = await app.db.fetch_one(cancel_job.CANCEL.replace("RETURNING *", ""), [task_id])
+    row = await app.db.fetch_one(re.sub("RETURNING .*", "", cancel_job.CANCEL), [task_id])
     return Job.from_row(row) if row else None
