@@ -209,7 +209,7 @@ class Database:
             async with self._pool.connection() as connection:
                 return await self._on(connection, work)
         except PoolTimeout as error:
-            if await self.is_up(PROBE_SECONDS):
+            if await self.is_up(min(PROBE_SECONDS, self._pool.timeout)):
                 raise Busy(str(error)) from error
             raise Unavailable(str(error)) from error
         except psycopg.Error as error:
