@@ -4,11 +4,13 @@ Labels are few and bounded: a priority, a status, a method, or a job type that h
 as `unknown`. A job id is never a label, for each new value of a label is a new series that Prometheus keeps.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from weakref import WeakSet
 from wsgiref.simple_server import WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
@@ -216,7 +218,21 @@ def serve_metrics(
         return [text.encode()]
 
     server = make_server(host, port, page, ThreadingWSGIServer, handler_class=_SilentHandler)
+    _listening.add(server)
     # Half a second, the default, is what closing would take.
     thread = threading.Thread(target=server.serve_forever, args=[0.05], name="metrics", daemon=True)
     thread.start()
     return MetricsServer(server.server_port, server, thread)
+
+
+_listening: WeakSet[WSGIServer] = WeakSet()
+
+
+def _leave_the_ports_to_the_parent() -> None:
+    # A process that a handler forks would hold them, also when the worker is gone and another one wants them.
+    for server in list(_listening):
+        server.socket.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_the_ports_to_the_parent)

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -17,7 +18,7 @@ from typing import Any
 
 from scheduler.config import Settings
 
-from tests.helpers import DEADLINE
+from tests.helpers import DEADLINE, until
 
 SCHEDULER = [sys.executable, "-m", "scheduler"]
 
@@ -183,6 +184,20 @@ async def processes_with(word: str) -> list[int]:
     """The processes that have `word` in their command line."""
     listed = await execute(["ps", "-A", "-ww", "-o", "pid=,command="], dict(os.environ))
     return [int(line.split()[0]) for line in listed.out.splitlines() if word in line]
+
+
+async def until_gone(pids: list[int]) -> None:
+    """Wait until none of these processes is there any more."""
+
+    async def look() -> bool:
+        return not any(map(is_alive, pids))
+
+    await until(look, f"the processes {pids} are gone")
+
+
+def is_alive(pid: int) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return bool(state.stdout.strip()) and not state.stdout.startswith("Z")
 
 
 @cache

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -32,8 +31,9 @@ from tests.end_to_end.commands import (
     processes_with,
     scheduler,
     serving_command,
+    until_gone,
 )
-from tests.helpers import submit, until, until_status
+from tests.helpers import submit, until
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -398,34 +398,6 @@ async def test_a_module_of_handlers_that_can_not_be_imported_is_one_sentence_tha
     assert "no_such_module" in absent.sentence
 
 
-HANDLERS = """
-import time
-from pathlib import Path
-from scheduler.worker.handlers import handler
-
-@handler("shout")
-async def shout(app, job):
-    pass
-
-@handler("block")
-def block(app, job):
-    time.sleep(600)
-"""
-
-
-async def test_a_worker_runs_handlers_of_a_module_and_leaves_although_one_of_them_blocks(
-    environment, app, tmp_path
-):
-    (tmp_path / "shop_jobs.py").write_text(HANDLERS)
-    with_path = {**environment, "PYTHONPATH": str(tmp_path), "SHUTDOWN_GRACE_SECONDS": "0.1"}
-    async with serving_command(with_path, "worker", "--handlers", "shop_jobs") as worker:
-        await until_status(app, await submit(app, "shout"), Status.SUCCEEDED)
-        blocked = await submit(app, "block")
-        await until_status(app, blocked, Status.RUNNING)
-        assert await worker.stops() == 0
-        assert "still run in threads" in worker.text
-
-
 async def test_logs_in_a_pipe_are_json_lines_with_job_and_attempt(environment, app):
     task_id = await submit(app, "always_fail", max_attempts=1)
     async with serving_command(environment, "worker") as worker:
@@ -470,18 +442,6 @@ async def test_a_process_that_dies_ends_the_others_with_1(environment):
 
 def children_in(text):
     return [int(pid) for pid in re.search(r"started 2 processes: (\d+), (\d+)", text).groups()]
-
-
-async def until_gone(pids):
-    async def look():
-        return not [pid for pid in pids if is_alive(pid)]
-
-    await until(look, f"the processes {pids} are gone")
-
-
-def is_alive(pid):
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return bool(state.stdout.strip()) and not state.stdout.startswith("Z")
 
 
 # --- everything

@@ -20,7 +20,7 @@ def serve(
     A piece of yours is finished when its core tests are green, so the chapters' tests run first.
     """
     from scheduler import logs
-    from scheduler.cli import running, services
+    from scheduler.cli import leaving, running, services
     from scheduler.cli.failures import expected
 
     from workbook import mine
@@ -34,10 +34,11 @@ def serve(
         with services.started(lambda line: say(dim(line))) as settings:
             running.run(
                 _serve(settings, mine.parts(own), worker),
+                grace_seconds=settings.shutdown_grace_seconds,
                 on_stop=lambda: say(dim("Stopping; Ctrl-C again ends it at once …")),
             )
     say(dim("Stopped."))
-    running.leave()
+    leaving.leave()
 
 
 def _say_untestable(chapter: "Chapter") -> None:

@@ -3,7 +3,7 @@
     up.py                             everything in one process
     demo.py board.py next_steps.py    the jobs that show it at work, how they are shown, and what to try then
     serve.py processes.py             the API and the worker as they run in production
-    running.py services.py            what all of these need: an event loop that stops, and addresses
+    running.py leaving.py services.py what all of these need: an event loop that stops, an end, and addresses
     jobs.py watch.py listing.py       submit, get, cancel, requeue; watch; list
     client.py job_view.py             what these need: a connection, and how a job looks
     call.py describe.py               any method of any gRPC server, by reflection

@@ -4,15 +4,16 @@ import asyncio
 import importlib
 import logging
 import os
-import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Coroutine, Iterable
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from scheduler.cli import leaving
 from scheduler.cli.failures import Misused
 
 log = logging.getLogger(__name__)
@@ -25,15 +26,39 @@ def _nothing() -> None:
 
 
 def run(
-    work: Coroutine[Any, Any, None], *, on_stop: Callable[[], None] = _nothing, stop_at_eof: bool = False
+    work: Coroutine[Any, Any, None],
+    *,
+    grace_seconds: float,
+    on_stop: Callable[[], None] = _nothing,
+    stop_at_eof: bool = False,
 ) -> None:
     """Run `work` until it ends or is asked to stop: it is cancelled then, and its `finally` blocks drain.
 
     SIGINT and SIGTERM ask; so does the end of standard input with `stop_at_eof`. `on_stop` is called
-    first. A second signal ends the process at once.
+    first. A second signal ends the process at once; and so does, a little after twice the grace, whatever holds it up.
     """
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_until_stopped(work, on_stop, stop_at_eof))
+    loop = _loop_factory()()
+    asyncio.set_event_loop(loop)
+    task = loop.create_task(_until_stopped(work, grace_seconds, on_stop, stop_at_eof))
+    try:
+        while not task.done():
+            _run_once(loop, task)
+        task.result()
+    finally:
+        leaving.close(loop)
+        asyncio.set_event_loop(None)
+
+
+def _run_once(loop: Loop, task: asyncio.Task[None]) -> None:
+    """Run the loop until the task has ended, or a callback of a handler's has ended the loop: that is not its right."""
+    try:
+        loop.run_until_complete(task)
+    except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+        if not task.done():
+            log.error("something ended the event loop, which goes on: %r", error)
+    except BaseException:
+        if not task.done():
+            raise
 
 
 def _loop_factory() -> Callable[[], Loop]:
@@ -45,29 +70,35 @@ def _loop_factory() -> Callable[[], Loop]:
 
 
 async def _until_stopped(
-    work: Coroutine[Any, Any, None], on_stop: Callable[[], None], stop_at_eof: bool
+    work: Coroutine[Any, Any, None], grace_seconds: float, on_stop: Callable[[], None], stop_at_eof: bool
 ) -> None:
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
     stopping = False
     signalled = False
 
+    @cache
+    def leave_soon() -> None:
+        leaving.leave_at_the_latest(2 * grace_seconds + leaving.CLOSING_SECONDS)
+
     def stop() -> None:
         nonlocal stopping
         if not stopping:
             stopping = True
+            leave_soon()
             on_stop()
             task.cancel()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         nonlocal signalled
         if signalled:
+            leaving.end_children()
             os._exit(128 + number)
         signalled = True
+        leave_soon()  # here too: the loop may be blocked
         loop.call_soon_threadsafe(stop)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
+    leaving.on_signals(on_signal)
     if stop_at_eof:
         threading.Thread(target=_watch_stdin, args=[loop, stop], daemon=True).start()
     try:
@@ -83,17 +114,6 @@ def _watch_stdin(loop: Loop, stop: Callable[[], None]) -> None:
     while os.read(0, 4096):
         pass
     loop.call_soon_threadsafe(stop)
-
-
-def leave() -> None:
-    """End the process now if a plain handler still runs: a thread can't be stopped, and exit would wait for it."""
-    from scheduler.worker.handlers import handlers
-
-    if left := handlers.abandoned():
-        log.warning("%d handlers still run in threads; leaving without them, their leases will run out", left)
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(0)
 
 
 def load_handlers(modules: Iterable[str]) -> list[str]:

@@ -67,8 +67,8 @@ Serve = Callable[["Settings", bool], Coroutine[Any, Any, None]]
 
 def _start(name: str, serve: Serve, processes: int, modules: list[str], child: bool) -> None:
     from scheduler import logs
+    from scheduler.cli import leaving, running
     from scheduler.cli import processes as several
-    from scheduler.cli import running
     from scheduler.config import Settings
 
     with expected():
@@ -80,9 +80,14 @@ def _start(name: str, serve: Serve, processes: int, modules: list[str], child: b
         if processes > 1:
             several.run(name, processes, loaded, settings)
             return
-        running.run(serve(settings, child), on_stop=lambda: log.info("stopping"), stop_at_eof=child)
+        running.run(
+            serve(settings, child),
+            grace_seconds=settings.shutdown_grace_seconds,
+            on_stop=lambda: log.info("stopping"),
+            stop_at_eof=child,
+        )
     log.info("stopped")
-    running.leave()
+    leaving.leave()
 
 
 async def _serve_api(settings: "Settings", share_port: bool) -> None:

@@ -41,16 +41,16 @@ def up(
       GRPC_PORT=9000 METRICS_PORT=9100 scheduler up
     """
     from scheduler import logs
-    from scheduler.cli import running, services
+    from scheduler.cli import leaving, running, services
     from scheduler.cli.failures import expected
 
     with expected():
         running.load_handlers(handlers or [])
         logs.configure()
         with services.started(lambda line: say(dim(line))) as settings:
-            running.run(_serve(settings, demo))
+            running.run(_serve(settings, demo), grace_seconds=settings.shutdown_grace_seconds)
     say(dim("Stopped."))
-    running.leave()
+    leaving.leave()
 
 
 async def _serve(settings: "Settings", demo: bool) -> None:

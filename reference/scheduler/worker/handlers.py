@@ -10,6 +10,15 @@ must be safe to do twice. Your own takes five lines:
     @handler("send_welcome_mail")
     async def send_welcome_mail(app, job):
         await mailer.send(job.payload["to"], idempotency_key=str(job.task_id))
+
+Work that keeps the processor busy holds up every other handler of the worker, in a thread too. Give it to processes,
+and let them be spawned: a forked one would share the worker's connections.
+
+    processes = ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
+
+    @handler("resize_image")
+    async def resize_image(app, job):
+        await asyncio.get_running_loop().run_in_executor(processes, resize, job.payload["path"])
 """
 
 import asyncio

@@ -284,17 +284,20 @@ class Worker:
         for running in self._running:
             running.cancel(Stage.STOPPED)
         await self._wait_for(self._running, self._app.settings.shutdown_grace_seconds)
-        stopped = [
-            running.job
-            for running in self._running
-            # What runs on, a thread or a handler that holds on, may still do its work. Its job stays leased, and the
-            # reaper ends it.
-            if running.stage is Stage.STOPPED
+        # What runs on, a thread or a handler that holds on, may still do its work. Its job stays leased, and the reaper
+        # ends it.
+        stopped = [running for running in self._running if self._has_stopped(running)]
+        for running in self._running - set(stopped):
+            log.warning("still running, so it is left to its lease", extra=_about(running.job))
+        if stopped:
+            await self._give_back([running.job for running in stopped])
+
+    def _has_stopped(self, running: Running) -> bool:
+        return (
+            running.stage is Stage.STOPPED
             and (running.task is None or running.task.done())
             and not self._app.handlers.abandoned(running.job)
-        ]
-        if stopped:
-            await self._give_back(stopped)
+        )
 
     async def _wait_for(self, those: Iterable[Running], seconds: float) -> None:
         tasks = [running.task for running in those if running.task is not None]
