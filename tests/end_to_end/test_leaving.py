@@ -32,6 +32,9 @@ from scheduler.worker.handlers import handler
 
 leaving.CLOSING_SECONDS = float(os.environ.get("CLOSING", "60"))
 
+def say(line):
+    os.write(1, f"{line}\\n".encode())  # at once: another process may write at the same time
+
 @handler("shout")
 async def shout(app, job):
     pass
@@ -61,14 +64,14 @@ async def start_a_thread(app, job):
     threading.Thread(target=time.sleep, args=[600]).start()
 
 def say_and_sleep():
-    print("the child sleeps", flush=True)
+    say("the child sleeps")
     time.sleep(600)
 
 @handler("fork")
 async def fork(app, job):
     child = multiprocessing.get_context("fork").Process(target=say_and_sleep)
     child.start()
-    print("forked", child.pid, flush=True)
+    say(f"forked {child.pid}")
 
 @handler("fork_and_terminate")
 def fork_and_terminate(app, job):
@@ -180,8 +183,11 @@ from scheduler.worker.handlers import handler
 
 processes = ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
 
+def say(line):
+    os.write(1, f"{line}\\n".encode())  # at once: another process may write at the same time
+
 def crunch(name):
-    print("process", os.getpid(), flush=True)
+    say(f"process {os.getpid()}")
     while name == "for ever":
         pass
 
