@@ -131,7 +131,7 @@ async def test_what_a_handler_left_behind_does_not_keep_a_worker(with_handlers, 
     async with serving_command({**with_handlers, **patience}, "worker") as worker:
         await until_status(app, await submit(app, type), Status.SUCCEEDED)
         assert await worker.stops() == code
-        await until_gone([int(pid) for pid in re.findall(r"^forked (\d+)", worker.text, re.MULTILINE)])
+        await until_gone([int(pid) for pid in re.findall(r"forked (\d+)", worker.text)])
 
 
 async def test_a_process_that_a_handler_forks_can_be_ended(with_handlers, app):
@@ -145,7 +145,7 @@ async def test_a_forked_child_holds_no_port_of_a_worker_that_was_killed(with_han
         line = await worker.until("metrics on port")
         port = int(re.search(r"metrics on port (\d+)", line)[1])
         await until_status(app, await submit(app, "fork"), Status.SUCCEEDED)
-        child = int((await worker.until("forked")).split()[1])
+        child = int(re.findall(r"forked (\d+)", await worker.until("forked"))[0])
         await worker.until("the child sleeps")
         os.kill(worker.pid, signal.SIGKILL)
 
@@ -206,4 +206,4 @@ async def test_a_pool_of_spawned_processes_works_and_ends_with_the_worker(with_h
         await worker.until("process", times=2)
         await until_status(app, await submit(app, "noop"), Status.SUCCEEDED)
         assert await worker.stops() == 0
-        await until_gone([int(pid) for pid in re.findall(r"^process (\d+)", worker.text, re.MULTILINE)])
+        await until_gone([int(pid) for pid in re.findall(r"process (\d+)", worker.text)])
