@@ -102,7 +102,10 @@ def _where(thread: threading.Thread) -> str:
     return f"it is in {frame.f_code.co_filename}, line {frame.f_lineno}"
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 _before: dict[signal.Signals, Any] = {}
+_mask = threading.local()
 
 
 def on_signals(handle: Callable[[int, FrameType | None], None]) -> None:
@@ -111,13 +114,25 @@ def on_signals(handle: Callable[[int, FrameType | None], None]) -> None:
     A child would inherit it, hear the signal that was to end it, and tell a loop that it does not have.
     """
     if not _before and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_be_a_child)
-    for number in (signal.SIGINT, signal.SIGTERM):
+        os.register_at_fork(
+            before=_hold_signals, after_in_parent=_release_signals, after_in_child=_be_a_child
+        )
+    for number in SIGNALS:
         _before.setdefault(number, signal.getsignal(number))
         signal.signal(number, handle)
+
+
+def _hold_signals() -> None:
+    # Or else one that reaches the child in its first moments would be lost on the handler that it is about to forget.
+    _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def _release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _mask.before)
 
 
 def _be_a_child() -> None:
     for number, handle in _before.items():
         signal.signal(number, handle)
     signal.set_wakeup_fd(-1)
+    _release_signals()
