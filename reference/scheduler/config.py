@@ -65,6 +65,18 @@ class Settings(BaseSettings):
     """How often a watch looks into the database when no hint wakes it earlier."""
     max_unary_calls: Count = 2_000
     max_watches: Count = 10_000
+    max_inflight_mib: Annotated[int, Field(ge=32, le=100_000)] = 64
+    """How many MiB of requests are worked on at once. A single request may have 32."""
+    keepalive_seconds: Seconds = 20
+    """A connection on which nothing came for so long is asked whether somebody is there."""
+    keepalive_timeout_seconds: Seconds = 10
+    """How long it has for its answer; then it is closed, and its watches end."""
+    max_connection_age_seconds: Seconds = 600
+    """After this, a little more or less, a client is sent to a new connection, so that it finds new replicas."""
+    max_connection_age_grace_seconds: Seconds = 3_600
+    """How long calls and watches may go on on the old one."""
+    drain_pause_seconds: Annotated[float, Field(ge=0, le=86_400)] = 2
+    """How long a stopping API goes on as usual, not ready, so that a balancer sees it and sends nobody any more."""
     shutdown_grace_seconds: Seconds = 10
     """How long a stopping API waits for calls, and a stopping worker for handlers, before it cancels them."""
 

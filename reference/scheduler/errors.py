@@ -49,6 +49,13 @@ class LimitPassed(Exception):
     """The server has as much to do as it will take on: RESOURCE_EXHAUSTED."""
 
 
+class NotAMessage(Exception):
+    """The request's bytes can't be read as what the method takes: INVALID_ARGUMENT."""
+
+    def __init__(self) -> None:
+        super().__init__("the request is no message that this method takes")
+
+
 class Draining(Exception):
     """The server is stopping: UNAVAILABLE."""
 
@@ -78,7 +85,7 @@ class Errors:
 def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
     """The status code and the sentence that a client gets for an exception."""
     match error:
-        case InvalidRequest():
+        case InvalidRequest() | NotAMessage():
             return grpc.StatusCode.INVALID_ARGUMENT, str(error)
         case JobNotFound():
             return grpc.StatusCode.NOT_FOUND, str(error)

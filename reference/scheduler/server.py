@@ -1,7 +1,8 @@
 """The API server: the pieces of a `Parts` behind gRPC, with health, reflection and metrics beside them."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,34 +11,42 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from scheduler.app import App, open_app
+from scheduler.beside import Beside
 from scheduler.config import ConfigError, Settings
 from scheduler.duties import every
 from scheduler.errors import Context
-from scheduler.interceptors import ErrorInterceptor, LimitInterceptor
+from scheduler.gate import Gate
+from scheduler.interceptors import ErrorInterceptor
+from scheduler.limits import SERVICE, LimitInterceptor
 from scheduler.parts import Parts
 from scheduler.process import Readiness, background, process_registry, serving_metrics
 from scheduler.v1 import scheduler_pb2 as pb
 from scheduler.v1 import scheduler_pb2_grpc
 from scheduler.wire import read_job, read_jobs
 
-SERVICE = pb.DESCRIPTOR.services_by_name["SchedulerService"].full_name
 METRICS_PORT = 2112
 LARGEST_MESSAGE = 32 * 1024 * 1024
+SHORTEST_PING_SECONDS = 5.0
+GOODBYE_SECONDS = 0.05
+"""How long gRPC may take to tell every client that this connection takes no new calls."""
 DEPTH_SECONDS = 2.0
 
 
 class Servicer(scheduler_pb2_grpc.SchedulerServiceServicer):
     """Each RPC calls its piece. One that may read much, or wait for a lock, is a guest: it holds nobody else up."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, beside: Beside) -> None:
         self._app = app
+        self._beside = beside
 
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
-        task_id = await self._app.parts.submit_job(self._app, read_job(request.job))
+        new = await self._beside.run(len(request.job.payload_json), read_job, request.job)
+        task_id = await self._app.parts.submit_job(self._app, new)
         return pb.SubmitJobResponse(job_id=str(task_id))
 
     async def SubmitJobs(self, request: pb.SubmitJobsRequest, context: Context) -> pb.SubmitJobsResponse:
-        task_ids = await self._app.parts.submit_jobs(self._app, read_jobs(request))
+        new = await self._beside.run(request.ByteSize(), read_jobs, request)
+        task_ids = await self._app.parts.submit_jobs(self._app, new)
         return pb.SubmitJobsResponse(job_ids=map(str, task_ids))
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.JobStatus:
@@ -67,9 +76,12 @@ class RunningApi:
 
 @asynccontextmanager
 async def running_api(
-    settings: Settings, parts: Parts, *, share_port: bool = False
+    settings: Settings, parts: Parts, *, share_port: bool = False, pause_seconds: float = 0
 ) -> AsyncIterator[RunningApi]:
-    """Serve until the block is left; then drain: refuse new calls, end the watches, and wait for calls up to the grace.
+    """Serve until the block is left; then drain.
+
+    For `pause_seconds` it serves on and says that it is not ready. Then it refuses new calls with UNAVAILABLE, ends the
+    watches, and answers the calls that came before, if they end within the grace.
 
     With `share_port`, several processes listen on one port. Raises `ConfigError` if a port is taken, and what
     `open_app` raises if a service does not answer.
@@ -77,8 +89,12 @@ async def running_api(
     registry = process_registry()
     async with open_app(settings, parts, registry) as app:
         readiness = Readiness(app)
-        with serving_metrics(app, registry, METRICS_PORT, readiness) as metrics_port:
-            server, health_service = _make_server(app, share_port)
+        with (
+            serving_metrics(app, registry, METRICS_PORT, readiness) as metrics_port,
+            closing(Beside()) as beside,
+        ):
+            gate = Gate()
+            server, health_service = _make_server(app, gate, beside, share_port)
             port = _listen(server, settings)
             await _set_health(health_service, readiness.ready)
             await server.start()
@@ -91,33 +107,67 @@ async def running_api(
                 finally:
                     readiness.drain()
                     await health_service.enter_graceful_shutdown()
+                    await _pause(pause_seconds)
                     app.hub.drain()
-                    await server.stop(settings.shutdown_grace_seconds)
+                    await _stop(server, gate, settings.shutdown_grace_seconds)
 
 
-def _make_server(app: App, share_port: bool) -> tuple[aio.Server, health.aio.HealthServicer]:
+async def _pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+async def _stop(server: aio.Server, gate: Gate, grace_seconds: float) -> None:
+    await gate.close(grace_seconds)
+    await gate.hold()
+    stopping = asyncio.create_task(server.stop(1))  # its grace is for those who are refused now
+    if gate.is_holding_anybody:
+        await asyncio.sleep(GOODBYE_SECONDS)
+    gate.release()
+    await stopping
+
+
+def _make_server(
+    app: App, gate: Gate, beside: Beside, share_port: bool
+) -> tuple[aio.Server, health.aio.HealthServicer]:
     server = aio.server(
         interceptors=[
             app.parts.metrics_interceptor(app.metrics),
             ErrorInterceptor(app.errors),
-            LimitInterceptor(app.settings),
+            LimitInterceptor(app.settings, gate, beside),
         ],
-        options=[
-            ("grpc.so_reuseport", int(share_port)),
-            ("grpc.max_receive_message_length", LARGEST_MESSAGE),
-            ("grpc.max_send_message_length", LARGEST_MESSAGE),
-            # A burst of thousands of streams waits for its turn. By default gRPC cancels what comes after the first
-            # thousand; LimitInterceptor refuses what is too much, and says so.
-            ("grpc.server.max_pending_requests", 100_000),
-            ("grpc.server.max_pending_requests_hard_limit", 200_000),
-        ],
+        options=[("grpc.so_reuseport", int(share_port)), *_options(app.settings)],
     )
-    scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server(Servicer(app), server)
+    scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server(Servicer(app, beside), server)
     health_service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
     names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     return server, health_service
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    def milliseconds(seconds: float) -> int:
+        return round(seconds * 1000)
+
+    return [
+        ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+        ("grpc.max_send_message_length", LARGEST_MESSAGE),
+        # A burst of thousands of streams waits for its turn. By default gRPC cancels what comes after the first
+        # thousand; LimitInterceptor refuses what is too much, and says so.
+        ("grpc.server.max_pending_requests", 100_000),
+        ("grpc.server.max_pending_requests_hard_limit", 200_000),
+        # A client that vanished without a word is found out, and its watches end.
+        ("grpc.keepalive_time_ms", milliseconds(settings.keepalive_seconds)),
+        ("grpc.keepalive_timeout_ms", milliseconds(settings.keepalive_timeout_seconds)),
+        # Without this one the one above says nothing: a ping has a minute.
+        ("grpc.http2.ping_timeout_ms", milliseconds(settings.keepalive_timeout_seconds)),
+        # Clients may look after us as well. gRPC's default throws out who asks twice in five minutes while a watch is
+        # silent; ten seconds is the shortest that its clients can be set to.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", milliseconds(SHORTEST_PING_SECONDS)),
+        ("grpc.max_connection_age_ms", milliseconds(settings.max_connection_age_seconds)),
+        ("grpc.max_connection_age_grace_ms", milliseconds(settings.max_connection_age_grace_seconds)),
+    ]
 
 
 def _listen(server: aio.Server, settings: Settings) -> int:

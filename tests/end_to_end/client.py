@@ -151,9 +151,14 @@ async def serving(settings: Settings, parts: Parts | None = None) -> AsyncIterat
         yield api, stub
 
 
+def channel_to(api: RunningApi, *options: tuple[str, Any]) -> grpc.aio.Channel:
+    """A connection of its own to a server."""
+    alone = ("grpc.use_local_subchannel_pool", 1)
+    return grpc.aio.insecure_channel(f"127.0.0.1:{api.port}", options=[alone, *options])
+
+
 @asynccontextmanager
 async def connected(api: RunningApi) -> AsyncIterator[Stub]:
     """One more client, with a connection of its own."""
-    options = [("grpc.use_local_subchannel_pool", 1)]
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{api.port}", options=options) as channel:
+    async with channel_to(api) as channel:
         yield scheduler_pb2_grpc.SchedulerServiceStub(channel)

@@ -79,6 +79,7 @@ def environment_of(settings: Settings, **more: str) -> dict[str, str]:
         GRPC_PORT="0",
         METRICS_PORT="0",
         SHUTDOWN_GRACE_SECONDS="1",
+        DRAIN_PAUSE_SECONDS="0",
         **more,
     )
 

@@ -19,7 +19,16 @@ from scheduler.server import running_api
 from scheduler.v1 import scheduler_pb2 as pb
 
 from tests import under_test
-from tests.end_to_end.client import connected, ended, metric, next_event, refused, serving, until_answered
+from tests.end_to_end.client import (
+    channel_to,
+    connected,
+    ended,
+    metric,
+    next_event,
+    refused,
+    serving,
+    until_answered,
+)
 from tests.helpers import submit, until
 from tests.proxies import proxied_database
 
@@ -28,10 +37,6 @@ pytestmark = pytest.mark.timeout(60)
 SERVICE = "scheduler.v1.SchedulerService"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-
-def channel_to(api):
-    return grpc.aio.insecure_channel(f"127.0.0.1:{api.port}", options=[("grpc.use_local_subchannel_pool", 1)])
 
 
 async def health_of(channel, service=""):

@@ -1,7 +1,9 @@
 """Jobs before and beside the database: what may follow what, and what a new job may look like."""
 
 import dataclasses
+import random
 import re
+import sys
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -11,7 +13,7 @@ from scheduler.jobs import TERMINAL, TRANSITIONS, Job, NewJob, PermanentError, P
 from scheduler.v1 import scheduler_pb2 as pb
 from scheduler.wire import read_job, read_jobs
 
-from tests.helpers import SOME_ID
+from tests.helpers import SEED, SOME_ID
 
 MIB = 1024 * 1024
 
@@ -192,6 +194,53 @@ def test_text_that_utf_8_can_not_hold_is_refused_not_raised(field):
     """A command line may hand in half a surrogate pair."""
     text = '"\udc80"' if field == "payload_json" else "a\udc80"
     assert fields_of(NewJob(**{"type": "noop", field: text})) == [f"job.{field}"]
+
+
+ESCAPES = [
+    r"\\",
+    r"\n",
+    r"\"",
+    r"\u0041",
+    r"\u0000",
+    r"\ud800",
+    r"\uDBFF",
+    r"\udc00",
+    r"\uDFFF",
+    "u",
+    "0",
+    "d800",
+]
+
+
+async def test_escapes_are_refused_exactly_where_the_database_refuses_them(app):
+    dice = random.Random(SEED)
+    payloads = ['"' + "".join(dice.choices(ESCAPES, k=dice.randint(1, 6))) + '"' for _ in range(500)]
+    held = await app.db.fetch_all(
+        "SELECT text, pg_input_is_valid(text, 'jsonb') AS right FROM unnest(%s::text[]) AS v(text)",
+        [payloads],
+    )
+    for row in held:
+        violations = NewJob("noop", payload_json=row["text"]).violations()
+        assert (not violations) is row["right"], row["text"]
+
+
+@pytest.mark.parametrize("escape", [r"\u0041", r"\ud83d\ude00", r"\\", r"\n"])
+def test_a_megabyte_of_escapes_is_checked_without_a_step_for_each(escape):
+    new = NewJob("noop", payload_json='"' + escape * ((MIB - 2) // len(escape)) + '"')
+    lines = 0
+
+    def count(*_):
+        nonlocal lines
+        lines += 1
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        assert new.violations() == []
+    finally:
+        sys.settrace(before)
+    assert lines < 1_000
 
 
 async def test_the_database_holds_every_payload_that_is_accepted(app):

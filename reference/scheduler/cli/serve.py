@@ -30,7 +30,8 @@ Child = Annotated[bool, typer.Option("--child", hidden=True)]
 def api(processes: Processes = 1, handlers: Handlers = None, child: Child = False) -> None:
     """Serve the API.
 
-    SIGTERM or Ctrl-C drains it: calls under way are answered, watches end.
+    SIGTERM or Ctrl-C drains it: it says that it is not ready, refuses new calls
+    two seconds later, answers those under way, and ends its watches.
 
     Needs DATABASE_URL (or COCKROACHDB_HOST) and REDIS_HOST. It listens on
     GRPC_PORT (8081), and its metrics are on METRICS_PORT (2112). Give it the
@@ -94,7 +95,8 @@ async def _serve_api(settings: "Settings", share_port: bool) -> None:
     from scheduler.parts import reference
     from scheduler.server import running_api
 
-    async with running_api(settings, reference(), share_port=share_port) as api:
+    pause = settings.drain_pause_seconds
+    async with running_api(settings, reference(), share_port=share_port, pause_seconds=pause) as api:
         log.info(
             "the API serves on %s:%d, metrics on port %d", settings.grpc_host, api.port, api.metrics_port
         )
