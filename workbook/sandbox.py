@@ -20,8 +20,8 @@ from psycopg import sql
 from redis import Redis
 from scheduler import embedded, redis_clients
 from scheduler.config import Settings
-from scheduler.database import statements
 from scheduler.embedded import EmbeddedError, Services
+from scheduler.migrations import changes
 
 FAST: dict[str, Any] = {
     "grpc_port": 0,
@@ -218,8 +218,8 @@ def _template(services: Services) -> Iterator[str]:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
             with psycopg.connect(_with_database(services.database_url, name), autocommit=True) as inside:
-                for statement in statements():
-                    inside.execute(statement.encode())
+                for change in changes():
+                    inside.execute(change.statement.encode())
             yield name
         finally:
             _drop(connection, name)

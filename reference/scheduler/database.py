@@ -19,7 +19,6 @@ import select
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from importlib.resources import files
 from typing import Any, Self, TypeVar
 
 import psycopg
@@ -107,14 +106,18 @@ class Database:
         """One connection that nobody else can take, so that whether the database answers can always be asked."""
 
     @classmethod
-    async def connect(cls, settings: Settings) -> Self:
-        """Open the connections and apply the schema. Raises `Unavailable`, without the password, if nothing answers."""
+    async def connect(cls, settings: Settings, *, migrate: bool = True) -> Self:
+        """Open the connections, and apply the schema unless `migrate` is False.
+
+        Raises `Unavailable`, without the password, if nothing answers, and `SchemaMissing` as `apply_schema` does.
+        """
         logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         database = cls(_pool(settings, settings.database_own_connections, 1), _pool(settings, 1, 1))
         try:
             await database._pool.open()
             await database._probe.open()
-            await database.apply_schema()
+            if migrate:
+                await database.apply_schema()
         except BaseException:
             await database.close()
             raise
@@ -160,10 +163,25 @@ class Database:
 
         return await self._rerun_conflicts(once)
 
+    async def apart(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Run `work` without a transaction, over the connection that is kept aside: for changes of tables."""
+        aside = type(self)(self._probe, self._probe)
+        for _ in range(RERUNS):
+            try:
+                return await aside._rerun_conflicts(work)
+            except ALREADY_THERE:
+                # Another process is creating the same thing: IF NOT EXISTS looks before it locks.
+                await asyncio.sleep(random.uniform(0.01, 0.1))
+        return await aside._rerun_conflicts(work)
+
     async def apply_schema(self) -> None:
-        """Create what is missing. Safe to run twice, and by two processes at once."""
-        for statement in statements():
-            await self._create(statement)
+        """Create what is missing, as far as this role may. Safe to run twice, and by two processes at once.
+
+        Raises `SchemaMissing` if the tables are missing.
+        """
+        from scheduler.migrations import migrate_if_possible
+
+        await migrate_if_possible(self)
 
     async def is_up(self, seconds: float | None = None) -> bool:
         """Whether the database answers, and can write. It is asked over a connection that is kept for this question.
@@ -180,16 +198,6 @@ class Database:
                 return True
         except (psycopg.Error, TimeoutError):
             return False
-
-    async def _create(self, statement: str) -> None:
-        for _ in range(RERUNS):
-            try:
-                await self.fetch_all(statement)
-                return
-            except ALREADY_THERE:
-                # Another process is creating the same thing: IF NOT EXISTS looks before it locks.
-                await asyncio.sleep(random.uniform(0.01, 0.1))
-        await self.fetch_all(statement)
 
     async def _rerun_conflicts(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         for turn in range(RERUNS):
@@ -268,10 +276,3 @@ def _is_readable(fileno: int) -> bool:
     poll = select.poll()
     poll.register(fileno, select.POLLIN)
     return bool(poll.poll(0))
-
-
-def statements() -> list[str]:
-    """The statements of `schema.sql`, one by one."""
-    script = files("scheduler").joinpath("schema.sql").read_text("utf-8")
-    lines = (line.partition("--")[0].rstrip() for line in script.splitlines())
-    return [statement for part in "\n".join(lines).split(";") if (statement := part.strip())]

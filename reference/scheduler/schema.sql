@@ -1,5 +1,7 @@
 -- The tables. PostgreSQL 14+ and CockroachDB 23+ both accept every statement, and running the file twice is safe.
+-- Whatever is below "version 2" came later: see migrations.py. What stands here once is never changed, only added to.
 
+-- version 1
 CREATE TABLE IF NOT EXISTS tasks (
     task_id          UUID        PRIMARY KEY,
     type             TEXT        NOT NULL,
@@ -71,3 +73,15 @@ CREATE UNIQUE INDEX IF NOT EXISTS tasks_idempotency_key ON tasks (idempotency_ke
 CREATE INDEX IF NOT EXISTS tasks_created ON tasks (created_at, task_id);
 CREATE INDEX IF NOT EXISTS tasks_status_created ON tasks (status, created_at, task_id);
 CREATE INDEX IF NOT EXISTS tasks_type_created ON tasks (type, created_at, task_id);
+
+-- version 2
+
+-- Which of these versions the database has. A process adds what is missing when it starts, if it may.
+CREATE TABLE IF NOT EXISTS schema_version (
+    version    INT         PRIMARY KEY,
+    applied_at TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+
+-- For ListJobs with several filters, one of which is the priority: see list_jobs.py.
+CREATE INDEX IF NOT EXISTS tasks_priority_status_created ON tasks (priority, status, created_at, task_id);
+CREATE INDEX IF NOT EXISTS tasks_type_priority_status_created ON tasks (type, priority, status, created_at, task_id);

@@ -22,9 +22,9 @@ from scheduler.database import (
     TooSlow,
     Unavailable,
     is_data_error,
-    statements,
 )
 from scheduler.errors import status_of
+from scheduler.migrations import changes
 from scheduler.parts import reference
 
 from tests.helpers import until
@@ -78,7 +78,7 @@ async def insert(db, **columns):
 
 
 async def empty(db):
-    await db.fetch_all("DROP TABLE IF EXISTS tasks, task_attempts, db_tx_effects")
+    await db.fetch_all("DROP TABLE IF EXISTS tasks, task_attempts, db_tx_effects, schema_version")
 
 
 async def tables(db):
@@ -86,7 +86,7 @@ async def tables(db):
     return {row["tablename"] for row in rows}
 
 
-ALL_TABLES = {"tasks", "task_attempts", "db_tx_effects"}
+ALL_TABLES = {"tasks", "task_attempts", "db_tx_effects", "schema_version"}
 
 
 async def test_the_schema_is_applied_on_connecting(db, settings):
@@ -113,11 +113,12 @@ async def test_the_schema_can_be_applied_by_many_processes_at_once(db, settings)
 
 
 def test_the_script_falls_into_statements_without_their_comments():
-    found = statements()
-    assert all(one.startswith("CREATE ") for one in found)
-    assert not any("--" in one or ";" in one for one in found)
-    assert sum(one.startswith("CREATE TABLE") for one in found) == 3
-    assert all("IF NOT EXISTS" in one for one in found)
+    found = changes()
+    assert all(one.statement.startswith("CREATE ") for one in found)
+    assert not any("--" in one.statement or ";" in one.statement for one in found)
+    assert sum(one.statement.startswith("CREATE TABLE") for one in found) == 4
+    assert all(f"IF NOT EXISTS {one.name} " in one.statement for one in found)
+    assert [one.version for one in found] == sorted(one.version for one in found)
 
 
 async def test_the_plain_insert_of_a_learner_is_legal(db):
@@ -202,6 +203,8 @@ INDEXES = {
     "tasks_created": ("(created_at, task_id)", None),
     "tasks_status_created": ("(status, created_at, task_id)", None),
     "tasks_type_created": ("(type, created_at, task_id)", None),
+    "tasks_priority_status_created": ("(priority, status, created_at, task_id)", None),
+    "tasks_type_priority_status_created": ("(type, priority, status, created_at, task_id)", None),
 }
 
 

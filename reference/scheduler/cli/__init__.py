@@ -10,6 +10,7 @@
     redis.py resp.py                  one Redis command
     sql.py psql.py                    SQL
     prune.py                          deletes finished jobs
+    migrate.py                        brings the tables up to this version
     show.py failures.py               output and errors, the same everywhere
 
 Exit codes: 0 done; 1 the server said no, or is away; 2 wrong usage or settings; 130 Ctrl-C. Heavy modules are imported

@@ -2,7 +2,7 @@
 
 import typer
 
-from scheduler.cli import call, jobs, listing, prune, redis, serve, sql, up, watch
+from scheduler.cli import call, jobs, listing, migrate, prune, redis, serve, sql, up, watch
 
 HELP = """
 A job scheduler with a gRPC API.
@@ -27,6 +27,7 @@ INSIDE = "Look inside"
 app.command(rich_help_panel=SERVE)(up.up)
 app.command(rich_help_panel=SERVE)(serve.api)
 app.command(rich_help_panel=SERVE)(serve.worker)
+app.command(rich_help_panel=SERVE)(migrate.migrate)
 app.command(rich_help_panel=JOBS)(jobs.submit)
 app.command(rich_help_panel=JOBS)(jobs.get)
 app.command(rich_help_panel=JOBS)(watch.watch)

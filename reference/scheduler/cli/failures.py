@@ -31,12 +31,13 @@ def expected() -> Iterator[None]:
 
     from scheduler.config import ConfigError
     from scheduler.embedded import EmbeddedError
+    from scheduler.migrations import SchemaMissing
 
     try:
         yield
     except ConfigError as error:
         raise Misused(str(error)) from None
-    except EmbeddedError as error:
+    except (EmbeddedError, SchemaMissing) as error:
         raise Refused(str(error)) from None
     except RedisError as error:
         raise Refused(_redis_sentence(error)) from None
