@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     """How often a watch looks into the database when no hint wakes it earlier."""
     max_unary_calls: Count = 2_000
     max_watches: Count = 10_000
-    max_inflight_mib: Annotated[int, Field(ge=32, le=100_000)] = 64
+    max_inflight_mib: Annotated[int, Field(ge=32, le=100_000)] = 48
     """How many MiB of requests are worked on at once. A single request may have 32."""
     keepalive_seconds: Seconds = 20
     """A connection on which nothing came for so long is asked whether somebody is there."""

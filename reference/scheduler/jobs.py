@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
+from scheduler.connections import Connection
 from scheduler.database import Row, is_data_error
 from scheduler.errors import InvalidRequest, Violation
 
@@ -94,14 +95,15 @@ class Job:
     def from_row(cls, row: Row) -> "Job":
         """Make a `Job` of a row that `SELECT *` or `RETURNING *` gave. Columns it does not know are left out.
 
-        Or of a row with the columns in `COLUMNS`: those are all but the payload.
+        Or of a row with the columns in `COLUMNS`: those are all but the payload. A status or a priority that this
+        version never heard of stays the word that it is: a newer version wrote it, and no row may blind others.
         """
         return cls(
             row["task_id"],
             row["type"],
-            _PRIORITIES[row["priority"]],
+            _PRIORITIES.get(row["priority"]) or _unheard_of(Priority, row["priority"]),
             row.get("payload"),
-            _STATUSES[row["status"]],
+            _STATUSES.get(row["status"]) or _unheard_of(Status, row["status"]),
             row["attempts"],
             row["max_attempts"],
             row["last_error"],
@@ -133,17 +135,31 @@ class Job:
 
 
 NAMES = [one.name for one in fields(Job) if one.name != "payload_json"]
-COLUMNS = ", ".join(NAMES)
+LONGEST_ERROR = 2_000
+"""Characters of a `last_error` that anybody reads. This package writes no longer one; a row may hold any."""
+COLUMNS = ", ".join(NAMES).replace("last_error", f"left(last_error, {LONGEST_ERROR}) AS last_error")
 """Every column that `Job.from_row` needs, by name: all but the payload. One that is added later changes nothing."""
 
 
 def columns(table: str) -> str:
     """`COLUMNS`, each with the table's name before it: `t.task_id, t.type, …`."""
-    return ", ".join(f"{table}.{name}" for name in NAMES)
+    return ", ".join(f"{table}.{name}" for name in NAMES).replace(
+        f"{table}.last_error", f"left({table}.last_error, {LONGEST_ERROR}) AS last_error"
+    )
 
 
 _PRIORITIES = {str(priority): priority for priority in Priority}
 _STATUSES = {str(status): status for status in Status}
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+def _unheard_of(words: type[Word], text: str) -> Word:
+    """A word that is none of them, and behaves like one: it is equal to its text, and to no member."""
+    word = str.__new__(words, text)
+    word._name_ = word._value_ = text
+    return word
+
 
 MAX_TYPE = 200
 MAX_KEY = 255
@@ -223,33 +239,32 @@ async def insert_job(app: "App", new: NewJob) -> tuple[Job, bool]:
         raise
 
 
+# The payloads are sent in binary (%b): in text, each backslash of an array would be escaped by a step of Python.
 INSERT = f"""
     INSERT INTO tasks (task_id, type, priority, payload, max_attempts, idempotency_key)
     SELECT id, type, priority, payload::jsonb, max_attempts, key
-    FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[])
+    FROM unnest(%s::uuid[], %s::text[], %s::text[], %b::text[], %s::int[], %s::text[])
         AS v(id, type, priority, payload, max_attempts, key)
     ON CONFLICT DO NOTHING
     RETURNING {COLUMNS}
 """
 FIND = f"SELECT {COLUMNS} FROM tasks WHERE task_id = ANY(%s::uuid[]) OR idempotency_key = ANY(%s::text[])"
 
+LARGEST_STATEMENT = 4 * 1024 * 1024
+"""Bytes of payloads in one statement. libpq keeps a buffer of the largest one, in each connection, for ever."""
+
 
 async def insert_jobs(app: "App", new: Sequence[NewJob]) -> list[tuple[Job, bool]]:
-    """Insert several jobs with one statement, all or none; otherwise as `insert_job`, in the same order."""
-    keys = [one.idempotency_key for one in new]
-    values = [
-        [one.task_id for one in new],
-        [one.type for one in new],
-        [str(one.priority) for one in new],
-        [one.payload_json for one in new],
-        [one.max_attempts for one in new],
-        keys,
-    ]
-    rows = await app.db.fetch_all(INSERT, values)
+    """Insert several jobs, all or none; otherwise as `insert_job`, in the same order.
+
+    It is one statement, unless their payloads are large: then it is one transaction.
+    """
+    rows = await _insert(app, new)
     created = {row["task_id"] for row in rows}
     if len(created) < len(new):
         # ON CONFLICT waits until the other transaction has ended, so the first job is there to be found.
-        rows = await app.db.fetch_all(FIND, [values[0], [key for key in keys if key]])
+        keys = [one.idempotency_key for one in new if one.idempotency_key]
+        rows = await app.db.fetch_all(FIND, [[one.task_id for one in new], keys])
     jobs = [Job.from_row(row) for row in rows]
     by_id = {job.task_id: job for job in jobs}
     by_key = {job.idempotency_key: job for job in jobs if job.idempotency_key}
@@ -262,6 +277,44 @@ async def insert_jobs(app: "App", new: Sequence[NewJob]) -> list[tuple[Job, bool
         answers.append((job, job.task_id in created))
         created.discard(job.task_id)
     return answers
+
+
+async def _insert(app: "App", new: Sequence[NewJob]) -> list[Row]:
+    first, *others = _portions(new)
+    if not others:
+        return await app.db.fetch_all(INSERT, _values(first))
+
+    async def insert_all(connection: Connection) -> list[Row]:
+        rows: list[Row] = []
+        for portion in (first, *others):
+            cursor = await connection.execute(INSERT.encode(), _values(portion))
+            rows += await cursor.fetchall()
+        return rows
+
+    return await app.db.transaction(insert_all)
+
+
+def _portions(new: Sequence[NewJob]) -> list[list[NewJob]]:
+    portions: list[list[NewJob]] = [[]]
+    room = LARGEST_STATEMENT
+    for one in new:
+        room -= len(one.payload_json)
+        if room < 0 and portions[-1]:
+            portions.append([])
+            room = LARGEST_STATEMENT - len(one.payload_json)
+        portions[-1].append(one)
+    return portions
+
+
+def _values(new: Sequence[NewJob]) -> list[Any]:
+    return [
+        [one.task_id for one in new],
+        [one.type for one in new],
+        [str(one.priority) for one in new],
+        [one.payload_json for one in new],
+        [one.max_attempts for one in new],
+        [one.idempotency_key for one in new],
+    ]
 
 
 def _text_violation(text: str, longest: int) -> str | None:

@@ -10,12 +10,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from scheduler import limits, server
+from scheduler import jobs, limits, server
 from scheduler.errors import JobNotFound
 from scheduler.v1 import scheduler_pb2 as pb
 
 from tests import under_test
-from tests.end_to_end.client import channel_to, next_event, refused, serving, until_answered
+from tests.end_to_end.client import channel_to, count, next_event, refused, serving, until_answered
 from tests.helpers import DEADLINE, until
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.of_reference]
@@ -210,3 +210,24 @@ async def test_streams_of_health_and_reflection_have_a_limit_and_a_full_server_s
 
         await until(there_is_room, "a stream that ended makes room")
         reflecting.cancel()
+
+
+async def test_no_statement_is_larger_than_libpq_should_keep_and_still_it_is_all_or_none(
+    api, stub, monkeypatch
+):
+    """libpq keeps a buffer of the largest statement that a connection ever sent."""
+    monkeypatch.setattr(jobs, "LARGEST_STATEMENT", 1_000)
+    large = [pb.Job(type="noop", payload_json='"' + "x" * 400 + '"') for _ in range(10)]
+    assert len((await stub.SubmitJobs(pb.SubmitJobsRequest(jobs=large), timeout=DEADLINE)).job_ids) == 10
+    bad = pb.Job(type="noop", payload_json="[" + "9" * 400 + "e200000]")
+    answer = await refused(stub.SubmitJobs(pb.SubmitJobsRequest(jobs=[*large, bad]), timeout=DEADLINE))
+    assert answer.fields == ["jobs[10].payload_json"]
+    assert await count(api.app) == 10
+
+
+def test_jobs_go_into_portions_in_their_order(monkeypatch):
+    monkeypatch.setattr(jobs, "LARGEST_STATEMENT", 10)
+    new = [jobs.NewJob("noop", payload_json="x" * size) for size in (4, 4, 4, 30, 1, 9)]
+    portions = jobs._portions(new)
+    assert [[len(one.payload_json) for one in portion] for portion in portions] == [[4, 4], [4], [30], [1, 9]]
+    assert [one for portion in portions for one in portion] == new

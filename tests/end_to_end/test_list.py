@@ -314,3 +314,21 @@ async def test_a_token_with_any_character_changed_is_refused(api, stub):
     for cut in (token[:-1], token[1:], token + "A", token * 2, token.rstrip("=")):
         if cut != token:
             assert await invalid(page(stub, page_token=cut)) == ["page_token"]
+
+
+@pytest.mark.of_reference
+async def test_any_page_can_be_read_by_an_ordinary_client_and_none_is_left_out(api, stub):
+    """An ordinary client takes 4 MiB. The rows are what another worker, or a person, may have written."""
+    await api.app.db.fetch_all(
+        "INSERT INTO tasks (task_id, type, status, pushed_at, finished_at, last_error) "
+        "SELECT gen_random_uuid(), repeat('😀', 200), 'failed', NULL, now(), repeat('😀', 20000) "
+        "FROM generate_series(1, 900)"
+    )
+    found, token, pages = [], "", 0
+    while pages == 0 or token:
+        page = await stub.ListJobs(pb.ListJobsRequest(page_size=1_000, page_token=token), timeout=20)
+        assert page.ByteSize() < 4 * 1024 * 1024
+        found += [job.job_id for job in page.jobs]
+        token, pages = page.next_page_token, pages + 1
+    assert len(found) == len(set(found)) == 900
+    assert pages > 1

@@ -37,7 +37,7 @@ def job_to_status(job: Job) -> pb.JobStatus:
         started_at=timestamp(job.started_at),
         finished_at=timestamp(job.finished_at),
         type=job.type,
-        priority=PRIORITIES[job.priority],
+        priority=PRIORITIES.get(job.priority, pb.PRIORITY_UNSPECIFIED),
         max_attempts=job.max_attempts,
         next_run_at=timestamp(job.next_run_at),
         version=job.version,

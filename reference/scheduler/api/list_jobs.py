@@ -26,6 +26,8 @@ from scheduler.v1 import scheduler_pb2 as pb
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 1_000
+PAGE_BYTES = 3 * 1024 * 1024
+"""No page is larger, whatever its jobs say: an ordinary client takes messages of 4 MiB."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -69,11 +71,20 @@ async def list_jobs(app: App, request: pb.ListJobsRequest, context: Context) -> 
     # One row more than the page holds tells whether there is a next page.
     sql, params = statement(filters, after, size + 1)
     jobs = [Job.from_row(row) for row in await app.db.fetch_all(sql, params)]
-    page = jobs[:size]
+    page = _within(PAGE_BYTES, [app.parts.job_to_status(job) for job in jobs[:size]])
+    more = len(page) < len(jobs)
     return pb.ListJobsResponse(
-        jobs=[app.parts.job_to_status(job) for job in page],
-        next_page_token=_write_token(request, page[-1]) if len(jobs) > size else "",
+        jobs=page, next_page_token=_write_token(request, jobs[len(page) - 1]) if more else ""
     )
+
+
+def _within(room: int, messages: list[pb.JobStatus]) -> list[pb.JobStatus]:
+    """The first of the messages, as many as fit into so many bytes, and one at least."""
+    for number, message in enumerate(messages):
+        room -= message.ByteSize() + 8
+        if room < 0 and number > 0:
+            return messages[:number]
+    return messages
 
 
 def statement(filters: Mapping[str, str], after: Position | None, limit: int) -> tuple[str, list[Any]]:

@@ -40,6 +40,8 @@ def describe(job: Job) -> str:
             return f"attempt {job.attempts} failed and was the last: {job.last_error}"
         case Status.CANCELLED:
             return "cancelled"
+        case newer:  # a word that a newer version wrote
+            return str(newer)
 
 
 async def watch_job(app: App, request: pb.WatchJobRequest, context: Context) -> AsyncIterator[pb.JobEvent]:

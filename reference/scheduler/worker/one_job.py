@@ -15,7 +15,7 @@ from typing import cast
 from scheduler.app import App
 from scheduler.database import DatabaseError, Unavailable
 from scheduler.entry import Entry, decode_entry
-from scheduler.jobs import COLUMNS, Job, PermanentError, Priority, Status
+from scheduler.jobs import COLUMNS, LONGEST_ERROR, Job, PermanentError, Priority, Status
 from scheduler.redis_clients import BLOCK_SECONDS
 from scheduler.worker.runs import as_exception, describe
 from scheduler.worker.strangers import note_strangers
@@ -138,9 +138,6 @@ def decide(job: Job, error: Exception | None) -> Outcome:
     if job.attempts < job.max_attempts:
         return Outcome(Status.RETRY, sentence(error))
     return Outcome(Status.DEADLETTER, sentence(error))
-
-
-LONGEST_ERROR = 2_000
 
 
 def sentence(error: Exception) -> str:
