@@ -190,7 +190,21 @@ async def test_an_error_in_the_data_fails_only_for_the_bad_item(sqlstate):
     answers = await asyncio.gather(*map(coalescer, ["a", "bad", "b", "bad"]), return_exceptions=True)
     assert [answers[0], answers[2]] == ["A", "B"]
     assert [answer.sqlstate for answer in answers if isinstance(answer, Exception)] == [sqlstate] * 2
-    assert batches == [["a", "bad", "b", "bad"], ["a"], ["bad"], ["b"], ["bad"]]
+    assert batches == [["a", "bad", "b", "bad"], ["a", "bad"], ["a"], ["bad"], ["b", "bad"], ["b"], ["bad"]]
+
+
+async def test_one_bad_item_of_many_costs_few_batches():
+    batches = []
+
+    async def run(items):
+        batches.append(items)
+        if 123 in items:
+            raise data_error()
+        return items
+
+    answers = await asyncio.gather(*map(Coalescer(run), range(500)), return_exceptions=True)
+    assert [number for number, answer in enumerate(answers) if isinstance(answer, Exception)] == [123]
+    assert len(batches) <= 1 + 2 * 9
 
 
 @pytest.mark.parametrize(

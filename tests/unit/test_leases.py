@@ -4,16 +4,19 @@ import asyncio
 from dataclasses import replace
 from uuid import UUID
 
+import pytest
 from scheduler.app import App, open_app
 from scheduler.config import Settings
 from scheduler.hints import dead_letters
 from scheduler.job_queue import encode_entry
 from scheduler.jobs import Job, Priority, Status
 from scheduler.parts import reference
+from scheduler.worker.leases import Held, heartbeat
 from scheduler.worker.one_job import Outcome
 
 from tests.faults.tools import attempt_rows, by_label, counted, insert, queued_ids, row, rows
 from tests.helpers import until
+from tests.unit.test_one_job import held, until_waiting
 
 DONE = Outcome(Status.SUCCEEDED)
 
@@ -74,6 +77,93 @@ async def test_a_heartbeat_returns_only_what_is_still_ours(app: App) -> None:
 
 async def test_a_heartbeat_for_nothing_is_nothing(app: App) -> None:
     assert await app.parts.heartbeat(app, []) == set()
+
+
+async def test_a_locked_row_holds_up_no_other_heartbeat_and_is_known_to_be_locked(app: App) -> None:
+    jobs = await claimed(app, 3)
+    await end_leases(app)
+    before = await rows(app)
+    impatient = replace(app, settings=app.settings.model_copy(update={"heartbeat_seconds": 0.05}))
+    async with held(app, jobs[1].task_id):
+        ours = await heartbeat(impatient, jobs)
+    assert ours == {job.task_id for job in jobs}
+    assert isinstance(ours, Held)
+    assert ours.locked == {jobs[1].task_id}
+    after = await rows(app)
+    assert [after[job.task_id] == before[job.task_id] for job in jobs] == [False, True, False]
+
+
+async def test_a_heartbeat_of_a_row_that_was_locked_for_a_moment_extends_its_lease(app: App) -> None:
+    (job,) = await claimed(app)
+    await end_leases(app)
+    patient = replace(app, settings=app.settings.model_copy(update={"heartbeat_seconds": 40}))
+    async with held(app, job.task_id):
+        beating = asyncio.create_task(heartbeat(patient, [job]))
+        await until_waiting(app, 1)
+    ours = await beating
+    assert isinstance(ours, Held)
+    assert (ours, ours.locked) == ({job.task_id}, frozenset())
+    after = await row(app, job.task_id)
+    assert after.lease_expires_at is not None
+    assert after.lease_expires_at > after.updated_at
+
+
+async def test_a_locked_row_holds_up_no_other_that_is_given_back(app: App) -> None:
+    jobs = await claimed(app, 3)
+    async with held(app, jobs[1].task_id):
+        returned = await app.parts.give_back(app, jobs)
+    assert {job.task_id for job in returned} == {jobs[0].task_id, jobs[2].task_id}
+
+
+@pytest.mark.parametrize("duty", ["reap", "pump", "push again"])
+async def test_a_locked_row_holds_up_no_other_that_is_due(app: App, duty: str) -> None:
+    first, locked, last = await due(app, duty)
+    async with held(app, locked):
+        assert await do(app, duty) == 2
+    assert await do(app, duty) == 1
+    assert first != last
+
+
+@pytest.mark.parametrize("duty", ["reap", "pump", "push again"])
+async def test_a_row_that_the_database_refuses_stops_no_other_that_is_due(app: App, duty: str) -> None:
+    ids = await due(app, duty, 20)
+    await app.db.fetch_all(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = '23514'; END$$"
+    )
+    await app.db.fetch_all(
+        f"CREATE TRIGGER refuses BEFORE UPDATE ON tasks FOR EACH ROW WHEN (OLD.task_id = '{ids[7]}')"
+        " EXECUTE FUNCTION refuse()"
+    )
+    assert await do(app, duty) == 19
+
+
+async def test_a_row_that_an_earlier_job_left_in_task_attempts_stops_no_reaper(app: App) -> None:
+    jobs = await claimed(app, 2)
+    await app.db.fetch_all(
+        "INSERT INTO task_attempts VALUES (%s, 1, now(), now(), true, NULL)", [jobs[0].task_id]
+    )
+    await end_leases(app)
+    assert await app.parts.reap(app) == 2
+    assert await attempt_rows(app, jobs[0].task_id) == [(1, False, "lease expired")]
+
+
+async def due(app: App, duty: str, number: int = 3) -> list[UUID]:
+    """Jobs for which a duty is due."""
+    if duty == "push again":
+        ids = await insert(app, number)
+        await app.db.fetch_all("UPDATE tasks SET pushed_at = now() - interval '1 day'")
+        return ids
+    jobs = await claimed(app, number)
+    await end_leases(app)
+    if duty == "pump":
+        assert await app.parts.reap(app) == number
+    return [job.task_id for job in jobs]
+
+
+async def do(app: App, duty: str) -> int:
+    duties = {"reap": app.parts.reap, "pump": app.parts.pump_retries, "push again": app.parts.reconcile}
+    return await duties[duty](app)
 
 
 # Reaper

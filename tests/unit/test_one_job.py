@@ -8,12 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from time import monotonic
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from scheduler.app import App, open_app
 from scheduler.config import Settings
-from scheduler.database import Unavailable
+from scheduler.database import TooSlow, Unavailable
 from scheduler.entry import Entry
 from scheduler.job_queue import queue_name
 from scheduler.jobs import Job, Priority, Status
@@ -166,11 +166,18 @@ async def test_a_claim_whose_reply_was_lost_finds_its_jobs_again(app: App, commi
 
 
 async def test_a_claim_finds_a_job_that_its_lost_first_try_commits_late(app: App) -> None:
-    """The connection is lost while the statement waits for the row; the server goes on, and commits it later."""
+    """The connection is lost in mid-statement; the server goes on, and commits it later."""
     (task_id,) = await insert(app, 1)
+    await app.db.fetch_all(
+        "CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NEW; END'"
+    )
+    await app.db.fetch_all(
+        "CREATE TRIGGER slow BEFORE UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION wait_here()"
+    )
     async with through_proxy(app) as (other, way):
         async with app.db._pool.connection() as blocker, blocker.transaction():
-            await blocker.execute("SELECT 1 FROM tasks FOR UPDATE")
+            await blocker.execute("SELECT pg_advisory_xact_lock(7)")
             claiming = asyncio.create_task(
                 other.parts.claim(other, [Entry(task_id, "noop", Priority.DEFAULT)])
             )
@@ -190,6 +197,54 @@ async def until_waiting(app: App, number: int) -> None:
         return bool(found and found["n"] == number)
 
     await until(waiting, f"{number} statements wait for the row")
+
+
+@asynccontextmanager
+async def held(app: App, task_id: UUID) -> AsyncIterator[None]:
+    """Somebody's open transaction holds the row while the block runs."""
+    async with app.db._pool.connection() as somebody, somebody.transaction(force_rollback=True):
+        await somebody.execute("SELECT 1 FROM tasks WHERE task_id = %s FOR UPDATE", [task_id])
+        yield
+
+
+async def test_a_locked_row_is_left_out_of_a_claim_and_holds_up_no_other(app: App) -> None:
+    ids = await insert(app, 3)
+    entries = [entry(await row(app, task_id)) for task_id in ids]
+    async with held(app, ids[1]):
+        assert {job.task_id for job in await app.parts.claim(app, entries)} == {ids[0], ids[2]}
+    assert [job.task_id for job in await app.parts.claim(app, entries)] == [ids[1]]
+
+
+async def test_the_finish_of_a_locked_row_holds_up_no_other_and_is_written_when_it_is_free(app: App) -> None:
+    jobs = await claimed(app, 3)
+    async with held(app, jobs[1].task_id):
+        late = asyncio.create_task(app.parts.finish(app, jobs[1], DONE))
+        assert await asyncio.gather(
+            app.parts.finish(app, jobs[0], DONE), app.parts.finish(app, jobs[2], DONE)
+        )
+        assert not late.done()
+    assert await late
+    assert {job.status for job in (await rows(app)).values()} == {Status.SUCCEEDED}
+
+
+async def test_the_finish_of_a_row_that_stays_locked_is_too_slow_and_can_be_tried_again(app: App) -> None:
+    (job,) = await claimed(app)
+    impatient = replace(app, settings=app.settings.model_copy(update={"heartbeat_seconds": 0.05}))
+    async with held(app, job.task_id):
+        with pytest.raises(TooSlow):
+            await impatient.parts.finish(impatient, job, DONE)
+    assert await impatient.parts.finish(impatient, job, DONE)
+
+
+async def test_a_row_that_an_earlier_job_left_in_task_attempts_stops_no_finish(app: App) -> None:
+    """Somebody deletes a job by hand, and submits it again with its id."""
+    jobs = await claimed(app, 2)
+    await app.db.fetch_all(
+        "INSERT INTO task_attempts VALUES (%s, 1, now(), now(), false, 'of a job that is gone')",
+        [jobs[0].task_id],
+    )
+    assert await asyncio.gather(*(app.parts.finish(app, job, DONE) for job in jobs)) == [True, True]
+    assert await attempt_rows(app, jobs[0].task_id) == [(1, True, None)]
 
 
 # Run

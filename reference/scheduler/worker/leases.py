@@ -9,49 +9,94 @@ from dataclasses import replace
 from uuid import UUID
 
 from scheduler.app import App
+from scheduler.database import Row, TooSlow
 from scheduler.jobs import COLUMNS, Job, Status, columns
+from scheduler.worker.batches import Due, fetch_waiting
+from scheduler.worker.one_job import ATTEMPT_AGAIN
 
-HEARTBEAT = """
+_OURS = """
+    SELECT t.task_id FROM unnest(%s::uuid[], %s::int[]) AS v(id, attempt) JOIN tasks AS t ON t.task_id = v.id
+    WHERE t.attempts = v.attempt AND t.status = 'running'
+"""
+_HEARTBEAT = f"""
+    WITH free AS ({_OURS} ORDER BY t.task_id FOR UPDATE OF t %LOCKED%)
     UPDATE tasks AS t
     SET lease_expires_at = now() + %s * interval '1 second'
-    FROM unnest(%s::uuid[], %s::int[]) AS v(id, attempt)
-    WHERE t.task_id = v.id AND t.attempts = v.attempt AND t.status = 'running'
+    FROM free
+    WHERE t.task_id = free.task_id AND t.status = 'running'
     RETURNING t.task_id, t.lease_expires_at
 """
+HEARTBEAT = _HEARTBEAT.replace("%LOCKED%", "SKIP LOCKED")
+HEARTBEAT_OF_LOCKED = _HEARTBEAT.replace("%LOCKED%", "")
+
+
+class Held(set[UUID]):
+    """The jobs that are still a worker's. Those in `locked` are, as far as anyone can see, but their leases run on."""
+
+    locked: frozenset[UUID] = frozenset()
 
 
 async def heartbeat(app: App, jobs: Sequence[Job]) -> set[UUID]:
-    """Extend the leases of these attempts with one statement, and return the jobs that are still theirs.
+    """Extend the leases of these attempts with one statement, and return the jobs that are still theirs: a `Held`.
 
-    A job that is missing was cancelled, or reaped: its handler should stop. Raises `Unavailable`.
+    A job that is missing was cancelled, or reaped: its handler should stop. A row that somebody else's transaction has
+    locked holds up no other; it is waited for on its own, for half a heartbeat. Raises `DatabaseError`.
     """
     attempts = [[job.task_id for job in jobs], [job.attempts for job in jobs]]
-    rows = await app.db.fetch_all(HEARTBEAT, [app.settings.lease_seconds, *attempts])
+    rows = await app.db.fetch_all(HEARTBEAT, [*attempts, app.settings.lease_seconds])
+    locked: frozenset[UUID] = frozenset()
+    if len(rows) < len(jobs):
+        late, locked = await _heartbeat_of_locked(app, jobs, {row["task_id"] for row in rows})
+        rows += late
     until = {row["task_id"]: row["lease_expires_at"] for row in rows}
     app.hints.leased(
         replace(job, lease_expires_at=until[job.task_id]) for job in jobs if job.task_id in until
     )
-    return set(until)
+    held = Held([*until, *locked])
+    held.locked = locked
+    return held
 
 
-REAP = f"""
-    WITH done AS (
-        UPDATE tasks
+async def _heartbeat_of_locked(
+    app: App, jobs: Sequence[Job], extended: set[UUID]
+) -> tuple[list[Row], frozenset[UUID]]:
+    """What the first statement missed although it is ours; and of that, what stayed locked."""
+    rest = [job for job in jobs if job.task_id not in extended]
+    columns = [[job.task_id for job in rest], [job.attempts for job in rest]]
+    locked = frozenset(row["task_id"] for row in await app.db.fetch_all(_OURS, columns))
+    if not locked:
+        return [], locked
+    try:
+        patience = app.settings.heartbeat_seconds / 2
+        return await fetch_waiting(
+            app, patience, HEARTBEAT_OF_LOCKED, [*columns, app.settings.lease_seconds]
+        ), frozenset()
+    except TooSlow:
+        return [], locked
+
+
+REAP = Due(
+    "lease_expires_at < now()",
+    "lease_expires_at",
+    f"""
+    WITH due AS ({{due}}), done AS (
+        UPDATE tasks AS t
         SET status = CASE WHEN attempts < max_attempts THEN 'retry' ELSE 'deadletter' END,
             next_run_at = CASE WHEN attempts < max_attempts THEN now() END,
             finished_at = CASE WHEN attempts >= max_attempts THEN now() END,
             last_error = 'lease expired', worker = NULL, lease_expires_at = NULL,
             version = version + 1, updated_at = now()
-        WHERE status = 'running' AND lease_expires_at < now()
-            AND task_id IN (
-                SELECT task_id FROM tasks WHERE lease_expires_at < now() ORDER BY lease_expires_at LIMIT 500)
-        RETURNING {COLUMNS}
+        FROM due
+        WHERE t.task_id = due.task_id AND t.status = 'running'
+        RETURNING {columns("t")}
     ), written AS (
         INSERT INTO task_attempts (task_id, attempt, started_at, finished_at, ok, error)
         SELECT task_id, attempts, started_at, now(), false, last_error FROM done
+        {ATTEMPT_AGAIN}
     )
     SELECT {COLUMNS} FROM done
-"""
+    """,
+)
 
 
 async def reap(app: App) -> int:
@@ -60,7 +105,7 @@ async def reap(app: App) -> int:
     The lost attempt counts, so that a job which kills its worker each time ends as a dead letter. A retry is due at
     once: the pump pushes it. Two reapers may run at once; a row goes to one of them. Raises `Unavailable`.
     """
-    jobs = [Job.from_row(row) for row in await app.db.fetch_all(REAP)]
+    jobs = [Job.from_row(row) for row in await REAP.fetch(app)]
     if jobs:
         dead = [job for job in jobs if job.status is Status.DEADLETTER]
         app.metrics.leases_expired(len(jobs))
@@ -73,11 +118,12 @@ async def reap(app: App) -> int:
 
 
 GIVE_BACK = f"""
+    WITH free AS ({_OURS} FOR UPDATE OF t SKIP LOCKED)
     UPDATE tasks AS t
     SET status = 'queued', max_attempts = t.max_attempts + 1, queued_at = now(), pushed_at = now(), worker = NULL,
         lease_expires_at = NULL, version = t.version + 1, updated_at = now()
-    FROM unnest(%s::uuid[], %s::int[]) AS v(id, attempt)
-    WHERE t.task_id = v.id AND t.attempts = v.attempt AND t.status = 'running'
+    FROM free
+    WHERE t.task_id = free.task_id AND t.status = 'running'
     RETURNING {columns("t")}
 """
 

@@ -6,17 +6,20 @@ Each step takes a batch where a batch is natural, for a commit costs the same fo
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from os import getpid
 from socket import gethostname
-from typing import cast
+from typing import Any, cast
+from uuid import UUID
 
 from scheduler.app import App
-from scheduler.database import DatabaseError, Unavailable
+from scheduler.database import DatabaseError, Row, TooSlow, Unavailable
 from scheduler.entry import Entry, decode_entry
-from scheduler.jobs import COLUMNS, LONGEST_ERROR, Job, PermanentError, Priority, Status
+from scheduler.jobs import COLUMNS, LONGEST_ERROR, Job, PermanentError, Priority, Status, columns
 from scheduler.redis_clients import BLOCK_SECONDS
+from scheduler.worker.batches import fetch_waiting
 from scheduler.worker.runs import as_exception, describe
 from scheduler.worker.strangers import note_strangers
 
@@ -46,13 +49,19 @@ async def take(app: App, limit: int) -> list[Entry]:
     return entries
 
 
-CLAIM = f"""
-    UPDATE tasks
+_CLAIM = f"""
+    WITH free AS (
+        SELECT task_id FROM tasks WHERE task_id = ANY(%s::uuid[]) AND status = 'queued'
+        ORDER BY task_id FOR UPDATE %LOCKED%)
+    UPDATE tasks AS t
     SET status = 'running', attempts = attempts + 1, worker = %s, started_at = now(), pushed_at = NULL,
         lease_expires_at = now() + %s * interval '1 second', version = version + 1, updated_at = now()
-    WHERE task_id = ANY(%s::uuid[]) AND status = 'queued'
-    RETURNING {COLUMNS}, payload
+    FROM free
+    WHERE t.task_id = free.task_id AND t.status = 'queued'
+    RETURNING {columns("t")}, t.payload
 """
+CLAIM = _CLAIM.replace("%LOCKED%", "SKIP LOCKED")
+CLAIM_AGAIN = _CLAIM.replace("%LOCKED%", "")
 CLAIMED = f"""
     SELECT {COLUMNS}, payload FROM tasks WHERE task_id = ANY(%s::uuid[]) AND worker = %s AND status = 'running'
 """
@@ -64,17 +73,20 @@ _claim_numbers = count(1)
 async def claim(app: App, entries: Sequence[Entry]) -> list[Job]:
     """Make these jobs this worker's, and return those that were still queued. The others belong to somebody else.
 
+    A row that somebody has locked is left out, and found again by the reconciler.
     Waits for a database that went away in mid-claim, for a lease's time at most, and then raises `Unavailable`.
     """
     task_ids = list({entry.task_id for entry in entries})
     worker = f"{_process}/{next(_claim_numbers)}"
+    params = [task_ids, worker, app.settings.lease_seconds]
     try:
-        rows = await app.db.fetch_all(CLAIM, [worker, app.settings.lease_seconds, task_ids])
+        rows = await app.db.fetch_all(CLAIM, params)
     except DatabaseError:
         await wait_for_database(app, app.settings.lease_seconds)
         # The first try may have committed before its reply was lost, or may still be at it: the second waits for it
         # at the rows. Whichever of them took a job, its row bears this claim's own stamp.
-        await app.db.fetch_all(CLAIM, [worker, app.settings.lease_seconds, task_ids])
+        with suppress(TooSlow):
+            await fetch_waiting(app, app.settings.heartbeat_seconds, CLAIM_AGAIN, params)
         rows = await app.db.fetch_all(CLAIMED, [task_ids, worker])
     await note_strangers(app, set(task_ids) - {row["task_id"] for row in rows})
     return [Job.from_row(row) for row in rows]
@@ -149,29 +161,45 @@ def sentence(error: Exception) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-FINISH = """
-    WITH done AS (
-        UPDATE tasks AS t
-        SET status = v.status, last_error = v.error, worker = NULL, lease_expires_at = NULL,
-            next_run_at = CASE WHEN v.status = 'retry' THEN now() + v.delay * interval '1 second' END,
-            finished_at = CASE WHEN v.status <> 'retry' THEN now() END,
-            version = t.version + 1, updated_at = now()
+ATTEMPT_AGAIN = """
+        ON CONFLICT (task_id, attempt) DO UPDATE
+        SET started_at = excluded.started_at, finished_at = excluded.finished_at, ok = excluded.ok,
+            error = excluded.error
+"""
+"""There may be such a row of a job that somebody has deleted by hand, and submitted again with its id."""
+_FINISH = f"""
+    WITH ours AS (
+        SELECT t.task_id, v.status, v.error, v.delay
         FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::float8[])
             AS v(id, attempt, status, error, delay)
-        WHERE t.task_id = v.id AND t.attempts = v.attempt AND t.status = 'running'
+        JOIN tasks AS t ON t.task_id = v.id
+        WHERE t.attempts = v.attempt AND t.status = 'running'
+        ORDER BY t.task_id FOR UPDATE OF t %LOCKED%
+    ), done AS (
+        UPDATE tasks AS t
+        SET status = ours.status, last_error = ours.error, worker = NULL, lease_expires_at = NULL,
+            next_run_at = CASE WHEN ours.status = 'retry' THEN now() + ours.delay * interval '1 second' END,
+            finished_at = CASE WHEN ours.status <> 'retry' THEN now() END,
+            version = t.version + 1, updated_at = now()
+        FROM ours
+        WHERE t.task_id = ours.task_id AND t.status = 'running'
         RETURNING t.task_id, t.attempts, t.started_at, t.status, t.last_error
     ), written AS (
         INSERT INTO task_attempts (task_id, attempt, started_at, finished_at, ok, error)
         SELECT task_id, attempts, started_at, now(), status = 'succeeded', last_error FROM done
+        {ATTEMPT_AGAIN}
     )
     SELECT task_id, attempts FROM done
 """
-WRITTEN = """
-    SELECT t.task_id, t.attempts
+FINISH = _FINISH.replace("%LOCKED%", "SKIP LOCKED")
+FINISH_LOCKED = _FINISH.replace("%LOCKED%", "")
+STANDING = """
+    SELECT t.task_id, t.attempts, t.status = 'running' AS locked
     FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::int8[]) AS v(id, attempt, status, error, version)
     JOIN tasks AS t ON t.task_id = v.id
-    WHERE t.attempts = v.attempt AND t.status = v.status AND t.version = v.version
-        AND t.last_error IS NOT DISTINCT FROM v.error
+    WHERE t.attempts = v.attempt AND (
+        t.status = 'running' OR (t.status = v.status AND t.version = v.version
+            AND t.last_error IS NOT DISTINCT FROM v.error))
 """
 
 
@@ -179,23 +207,45 @@ async def finish(app: App, job: Job, outcome: Outcome) -> bool:
     """Write what became of an attempt, and its row of `task_attempts`, in one statement. Calls share statements.
 
     False means that the job is not ours any more: it was cancelled, or the lease ran out and the attempt number, which
-    is the fence, has passed to another. Safe to call again when a reply was lost. Raises `Unavailable`.
+    is the fence, has passed to another. Safe to call again when a reply was lost. A row that somebody has locked holds
+    up no other; it is waited for on its own. Raises `DatabaseError`.
     """
-    return await app.together(_finish_all, (job, outcome), size=len(outcome.error or ""))
+    size = len(outcome.error or "")
+    written = await app.together(_finish_all, (job, outcome), size=size)
+    if written is None:
+        written = await app.together(_finish_locked, (job, outcome), size=size)
+    return written or False
 
 
-async def _finish_all(app: App, pairs: list[tuple[Job, Outcome]]) -> list[bool]:
-    columns = [
+Pairs = list[tuple[Job, Outcome]]
+
+
+async def _finish_all(app: App, pairs: Pairs) -> list[bool | None]:
+    """Whether each was written; None for one that somebody has locked."""
+    rows = await app.db.fetch_all(FINISH, _columns(pairs))
+    return await _written(app, pairs, rows)
+
+
+async def _finish_locked(app: App, pairs: Pairs) -> list[bool | None]:
+    rows = await fetch_waiting(app, app.settings.heartbeat_seconds, FINISH_LOCKED, _columns(pairs))
+    return await _written(app, pairs, rows)
+
+
+def _columns(pairs: Pairs) -> list[list[Any]]:
+    return [
         [job.task_id for job, _ in pairs],
         [job.attempts for job, _ in pairs],
         [str(outcome.status) for _, outcome in pairs],
         [outcome.error for _, outcome in pairs],
+        [outcome.delay for _, outcome in pairs],
     ]
-    delays = [outcome.delay for _, outcome in pairs]
-    rows = await app.db.fetch_all(FINISH, [*columns, delays])
+
+
+async def _written(app: App, pairs: Pairs, rows: list[Row]) -> list[bool | None]:
+    found: dict[tuple[UUID, int], bool | None] = {(row["task_id"], row["attempts"]): True for row in rows}
     if len(rows) < len(pairs):
         # An earlier call may have written it and lost the reply: then the row stands exactly as this finish left it.
         versions = [job.version + 1 for job, _ in pairs]
-        rows += await app.db.fetch_all(WRITTEN, [*columns, versions])
-    written = {(row["task_id"], row["attempts"]) for row in rows}
-    return [(job.task_id, job.attempts) in written for job, _ in pairs]
+        for row in await app.db.fetch_all(STANDING, [*_columns(pairs)[:4], versions]):
+            found.setdefault((row["task_id"], row["attempts"]), None if row["locked"] else True)
+    return [found.get((job.task_id, job.attempts), False) for job, _ in pairs]

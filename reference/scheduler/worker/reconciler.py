@@ -19,6 +19,7 @@ from uuid import UUID
 from scheduler.app import App
 from scheduler.entry import Entry, decode_entry
 from scheduler.jobs import Priority
+from scheduler.worker.batches import Due
 from scheduler.worker.retries import push_or_leave
 
 log = logging.getLogger(__name__)
@@ -32,13 +33,17 @@ MOST_BATCHES = 100
 WATERMARK = (
     "SELECT min(pushed_at) AS watermark FROM tasks WHERE task_id = ANY(%s::uuid[]) AND status = 'queued'"
 )
-PUSH_AGAIN = """
-    UPDATE tasks SET pushed_at = now()
-    WHERE status = 'queued' AND priority = %s AND pushed_at < %s
-        AND task_id IN (
-            SELECT task_id FROM tasks WHERE priority = %s AND pushed_at < %s ORDER BY pushed_at LIMIT 500)
-    RETURNING task_id, type, priority
-"""
+PUSH_AGAIN = Due(
+    "priority = %s AND pushed_at < %s",
+    "pushed_at",
+    """
+    WITH due AS ({due})
+    UPDATE tasks AS t SET pushed_at = now()
+    FROM due
+    WHERE t.task_id = due.task_id AND t.status = 'queued'
+    RETURNING t.task_id, t.type, t.priority
+    """,
+)
 
 
 async def reconcile(app: App) -> int:
@@ -97,7 +102,7 @@ async def _push_older(app: App, priority: Priority, watermark: datetime) -> int:
     before = watermark - timedelta(seconds=app.settings.reconcile_age_seconds)
     pushed = 0
     for _ in range(MOST_BATCHES):
-        rows = await app.db.fetch_all(PUSH_AGAIN, [priority, before, priority, before])
+        rows = await PUSH_AGAIN.fetch(app, priority, before)
         jobs = [Entry(row["task_id"], row["type"], Priority(row["priority"])) for row in rows]
         if jobs and not await push_or_leave(app, jobs):
             break

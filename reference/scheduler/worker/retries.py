@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 from scheduler.app import App
 from scheduler.entry import Entry
 from scheduler.jobs import Priority
+from scheduler.worker.batches import Due
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +24,19 @@ def backoff_delay(attempt: int, base: float, cap: float) -> float:
     return random.uniform(0, min(cap, base * 2 ** min(attempt - 1, 63)))
 
 
-PROMOTE = """
-    UPDATE tasks
+PROMOTE = Due(
+    "next_run_at <= now()",
+    "next_run_at",
+    """
+    WITH due AS ({due})
+    UPDATE tasks AS t
     SET status = 'queued', next_run_at = NULL, queued_at = now(), pushed_at = now(),
         version = version + 1, updated_at = now()
-    WHERE status = 'retry' AND next_run_at <= now()
-        AND task_id IN (SELECT task_id FROM tasks WHERE next_run_at <= now() ORDER BY next_run_at LIMIT 500)
-    RETURNING task_id, type, priority
-"""
+    FROM due
+    WHERE t.task_id = due.task_id AND t.status = 'retry'
+    RETURNING t.task_id, t.type, t.priority
+    """,
+)
 
 
 async def pump_retries(app: App) -> int:
@@ -39,7 +45,7 @@ async def pump_retries(app: App) -> int:
     Two pumps may run at once. A row goes to the one whose UPDATE reaches it first, and only that one pushes its entry.
     Raises `Unavailable`.
     """
-    rows = await app.db.fetch_all(PROMOTE)
+    rows = await PROMOTE.fetch(app)
     jobs = [Entry(row["task_id"], row["type"], Priority(row["priority"])) for row in rows]
     if jobs:
         app.hints.changed(job.task_id for job in jobs)

@@ -257,8 +257,11 @@ class Worker:
         except (DatabaseError, TimeoutError):
             log.warning("the database did not take a heartbeat")
             return
+        locked = getattr(ours, "locked", ())
         for running in held:
-            if running.job.task_id in ours:
+            if running.job.task_id in locked:
+                log.warning("its row is locked: no heartbeat reaches it", extra=_about(running.job))
+            elif running.job.task_id in ours:
                 running.deadline = sent + self._app.settings.lease_seconds
             else:
                 running.cancel(Stage.LOST)
