@@ -83,7 +83,7 @@ def _start(name: str, serve: Serve, processes: int, modules: list[str], child: b
             return
         running.run(
             serve(settings, child),
-            grace_seconds=settings.shutdown_grace_seconds,
+            grace_seconds=settings.drain_pause_seconds + settings.shutdown_grace_seconds,
             on_stop=lambda: log.info("stopping"),
             stop_at_eof=child,
         )
