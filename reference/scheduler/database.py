@@ -7,6 +7,7 @@ What psycopg raises becomes this scheduler's own here, and nowhere else:
 
     DatabaseError        the database did not do it, and nothing is wrong with what it was asked
     ├── Unavailable      it is out of reach, or can't write
+    │   └── Lost         it left in mid-statement: whoever can tell whether the statement was done runs it again
     ├── Busy             it answers, and all connections to it are in use
     ├── TooSlow          it took too long, or waited too long for a lock
     └── Conflict         other statements came in between, again and again
@@ -58,7 +59,11 @@ class DatabaseError(psycopg.OperationalError):
 
 
 class Unavailable(DatabaseError):
-    """The database is out of reach, or can't write. If it left in mid-statement, nobody knows what was committed."""
+    """The database is out of reach, or can't write."""
+
+
+class Lost(Unavailable):
+    """The connection was lost in mid-statement: nobody knows whether it was committed, or still will be."""
 
 
 class Busy(DatabaseError):
@@ -85,12 +90,12 @@ def _ours(error: psycopg.Error) -> psycopg.Error:
         return error
     if state in ("57014", "55P03"):
         return TooSlow(str(error))
-    # 25006: a standby, or a database that is set to be read only. 40003: whether it committed is unknown. Without a
-    # state it is libpq that speaks: there is no connection any more.
-    away = state in ("25006", "40003") or state[:2] in ("08", "53") or state.startswith("57P")
-    if away or (not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)):
-        return Unavailable(str(error))
-    return error
+    # 40003: whether it committed is unknown. Without a state it is libpq that speaks: there is no connection any more.
+    broken = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    if broken or state == "40003" or state[:2] == "08" or state.startswith("57P"):
+        return Lost(str(error))
+    # 25006: a standby, or a database that is set to be read only. Class 53: it has no memory, disk or connections.
+    return Unavailable(str(error)) if state == "25006" or state[:2] == "53" else error
 
 
 class Database:
@@ -145,7 +150,7 @@ class Database:
                     return await cursor.fetchall() if cursor.rownumber is not None else []
             except TimeoutError:
                 # psycopg asked the database to stop, and closes a connection on which nothing answers even that.
-                raise (Unavailable if connection.closed else TooSlow)("no answer came") from None
+                raise (Lost if connection.closed else TooSlow)("no answer came") from None
 
         return await self._rerun_conflicts(once)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
 from scheduler.connections import Connection
-from scheduler.database import Row, is_data_error
+from scheduler.database import Lost, Row, is_data_error
 from scheduler.errors import InvalidRequest, Violation
 
 if TYPE_CHECKING:
@@ -225,6 +225,23 @@ async def find_job(app: "App", task_id: UUID) -> Job | None:
     return Job.from_row(row) if row else None
 
 
+async def change_job(app: "App", task_id: UUID, update: str, status: Status) -> Job | None:
+    """Run a guarded UPDATE of one job, which leads to `status`, and return the job; None if it matched no row.
+
+    If the reply is lost, it runs again. The row then shows whether the first try was done: it has this status, and one
+    version more than before. That alone is why the row is read beforehand; the UPDATE decides.
+    """
+    before = await find_job(app, task_id)
+    try:
+        row = await app.db.fetch_one(update, [task_id])
+    except Lost:
+        row = await app.db.fetch_one(update, [task_id])
+        after = await find_job(app, task_id)
+        if row is None and before is not None and after is not None:
+            return after if (after.status, after.version) == (status, before.version + 1) else None
+    return Job.from_row(row) if row else None
+
+
 async def insert_job(app: "App", new: NewJob) -> tuple[Job, bool]:
     """Insert a job, or find the one that is the same job, and say whether it was created.
 
@@ -259,12 +276,20 @@ async def insert_jobs(app: "App", new: Sequence[NewJob]) -> list[tuple[Job, bool
 
     It is one statement, unless their payloads are large: then it is one transaction.
     """
-    rows = await _insert(app, new)
+    lost = False
+    try:
+        rows = await _insert(app, new)
+    except Lost:
+        # Each row bears an id of its own, so a second try adds nothing to a first that was done.
+        lost = True
+        rows = await _insert(app, new)
     created = {row["task_id"] for row in rows}
     if len(created) < len(new):
         # ON CONFLICT waits until the other transaction has ended, so the first job is there to be found.
         keys = [one.idempotency_key for one in new if one.idempotency_key]
         rows = await app.db.fetch_all(FIND, [[one.task_id for one in new], keys])
+    if lost:
+        created |= {row["task_id"] for row in rows} & {one.task_id for one in new}
     jobs = [Job.from_row(row) for row in rows]
     by_id = {job.task_id: job for job in jobs}
     by_key = {job.idempotency_key: job for job in jobs if job.idempotency_key}
@@ -336,11 +361,20 @@ def _attempts_violation(number: int) -> str | None:
 def _payload_violation(text: str) -> str | None:
     if _HALF.search(text):
         return HALF
-    if len(text.encode()) > MAX_PAYLOAD:
+    size = len(text.encode())
+    if size > MAX_PAYLOAD:
         return f"must be at most {MAX_PAYLOAD} bytes (1 MiB)"
+    written_out = _WrittenOut(MAX_PAYLOAD - size)
     try:
         # Numbers are not converted: whether jsonb can hold one is the database's to say.
-        json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+        json.loads(
+            text,
+            parse_int=str,
+            parse_float=written_out if _EXPONENT.search(text) else str,
+            parse_constant=_refuse_constant,
+        )
+    except _TooLong:
+        return f"must be at most {MAX_PAYLOAD} bytes (1 MiB) with its numbers written out, as the database does it"
     except RecursionError:
         return "must not be nested so deeply"
     except ValueError as error:
@@ -348,6 +382,32 @@ def _payload_violation(text: str) -> str | None:
     if "\\u" in text and (why := _escape_violation(text)):
         return why
     return None
+
+
+_EXPONENT = re.compile(r"\d[eE][+-]?\d")
+_DIGITS = 9
+
+
+class _TooLong(Exception):
+    """The numbers of a payload are too long."""
+
+
+class _WrittenOut:
+    """Reads the floats of a payload, and counts the zeros of their exponents: jsonb keeps 1e131071, and shows them all.
+
+    Otherwise a few kilobytes would become hundreds of megabytes for whoever reads the row.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+
+    def __call__(self, number: str) -> str:
+        exponent = number.lower().partition("e")[2].lstrip("+-").lstrip("0")
+        if exponent:
+            self._room -= int(exponent) if len(exponent) <= _DIGITS else MAX_PAYLOAD
+            if self._room < 0:
+                raise _TooLong
+        return number
 
 
 def _refuse_constant(name: str) -> None:

@@ -171,6 +171,11 @@ BAD_PAYLOADS = {
     "a low half after a pair": r'"\ud83d\ude00\ude00"',
     "one byte more than 1 MiB": '"' + "x" * (MIB - 1) + '"',
     "more than 1 MiB in bytes only": '"' + "ä" * (MIB // 2) + '"',
+    # 13.5 KB here, 442 bytes in the table, 197 MB for whoever reads it.
+    "numbers that are short to write and long to read": "[" + ",".join(["1e131071"] * 1500) + "]",
+    "fractions of the same kind": "[" + ",".join(["1E-16000"] * 100) + "]",
+    "an exponent without end": "1e" + "9" * 10_000,
+    "an exponent with zeros before it": "[" + ",".join(["1e+0131071"] * 9) + "]",
     "nested beyond reason": "[" * 200_000 + "]" * 200_000,
     "objects nested beyond reason": '{"a":' * 100_000 + "1" + "}" * 100_000,
 }
@@ -187,6 +192,22 @@ def test_a_bad_payload_is_refused(payload):
     assert violation.field == "job.payload_json"
     assert violation.why.startswith("must ")
     assert len(violation.why) < 200
+
+
+GROWING = ["1e131071", "-1.5e1000", "1e-16000", "0.001E+2000", "1e05", "12", '"1e131071"', "1e0"]
+
+
+async def test_no_payload_that_is_accepted_is_much_longer_when_it_is_read(app):
+    """jsonb writes numbers out, and a blank after each comma and colon: twice the limit is the most there can be."""
+    dice = random.Random(SEED)
+    for _ in range(20):
+        numbers = dice.choices(GROWING, k=dice.choice([1, 7, 9, 60, 70]))
+        payload = f"[{','.join(numbers)}]"
+        row = await app.db.fetch_one("SELECT octet_length(%s::jsonb::text) AS size", [payload])
+        if not NewJob("noop", payload_json=payload).violations():
+            assert row["size"] <= 2 * MIB, payload[:100]
+        else:
+            assert row["size"] > MIB * 0.9, f"refused without need: {payload[:100]}"
 
 
 @pytest.mark.parametrize("field", ["type", "idempotency_key", "payload_json"])

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from scheduler.app import App
 from scheduler.errors import Context, JobNotFound
 from scheduler.hints import LEASES
-from scheduler.jobs import COLUMNS, Job, find_job, parse_job_id
+from scheduler.jobs import COLUMNS, Job, Status, change_job, find_job, parse_job_id
 from scheduler.v1 import scheduler_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -37,8 +37,7 @@ async def cancel_in_database(app: App, task_id: UUID) -> Job | None:
     A claim or a finish at the same moment is a second UPDATE of the same row. The database lets one of them through
     first, and the other no longer finds the status that it asks for.
     """
-    row = await app.db.fetch_one(CANCEL, [task_id])
-    return Job.from_row(row) if row else None
+    return await change_job(app, task_id, CANCEL, Status.CANCELLED)
 
 
 async def remove_entry(app: App, job: Job) -> int:

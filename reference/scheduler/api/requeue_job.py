@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 from scheduler.app import App
 from scheduler.errors import Context, JobNotFound
 from scheduler.hints import dead_letters
-from scheduler.jobs import COLUMNS, Job, find_job, parse_job_id
+from scheduler.jobs import COLUMNS, Job, Status, change_job, find_job, parse_job_id
 from scheduler.v1 import scheduler_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -28,12 +28,11 @@ async def requeue_job(app: App, request: pb.RequeueJobRequest, context: Context)
     Raises `InvalidRequest` for a malformed id and `JobNotFound` for an unknown one.
     """
     task_id = parse_job_id(request.job_id)
-    row = await app.db.fetch_one(REQUEUE, [task_id])
-    if row is None:
+    job = await change_job(app, task_id, REQUEUE, Status.QUEUED)
+    if job is None:
         if await find_job(app, task_id) is None:
             raise JobNotFound(task_id)
         return pb.RequeueJobResponse(requeued=False)
-    job = Job.from_row(row)
     app.hints.changed([task_id])
     await _push(app, job)
     return pb.RequeueJobResponse(requeued=True)

@@ -1,0 +1,112 @@
+"""A reply of the database gets lost on its way: the statement was done, or was not, and runs again in either case."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
+from scheduler.api.cancel_job import CANCEL
+from scheduler.api.requeue_job import REQUEUE
+from scheduler.app import App, open_app
+from scheduler.jobs import INSERT, NewJob, Status
+from scheduler.parts import reference
+from scheduler.v1 import scheduler_pb2 as pb
+
+from tests.faults.proxy import Proxy, postgres_reply, proxy
+from tests.faults.tools import at_port, counted, database_port, insert, queued_ids, row, rows
+
+pytestmark = pytest.mark.timeout(60)
+
+CONTEXT = SimpleNamespace()
+"""These pieces raise what they have to say."""
+
+
+@asynccontextmanager
+async def through_proxy(app: App) -> AsyncIterator[tuple[App, Proxy]]:
+    """A second app, whose database is behind a proxy."""
+    async with (
+        proxy(database_port(app.settings)) as way,
+        open_app(at_port(app.settings, database=way.port), reference()) as other,
+    ):
+        yield other, way
+
+
+def lose(way: Proxy, statement: str, after: bool) -> None:
+    marker = statement.strip().encode()[:60]
+    if after:
+        way.cut_after(marker, postgres_reply)
+    else:
+        way.cut_before(marker)
+
+
+when = pytest.mark.parametrize("after", [False, True], ids=["before the commit", "after the commit"])
+
+
+@when
+async def test_a_submit_without_an_id_makes_one_job(app: App, after: bool) -> None:
+    async with through_proxy(app) as (other, way):
+        lose(way, INSERT, after)
+        task_id = await other.parts.submit_job(other, NewJob("noop"))
+        assert way.fired.is_set()
+        assert counted(other.metrics.jobs_submitted) == 1
+    assert set(await rows(app)) == {task_id}
+    assert await queued_ids(app) == [task_id]
+
+
+@when
+async def test_a_submit_with_a_key_makes_one_job_however_often_it_is_called(app: App, after: bool) -> None:
+    async with through_proxy(app) as (other, way):
+        lose(way, INSERT, after)
+        first = await other.parts.submit_job(other, NewJob("noop", idempotency_key="k"))
+        again = await other.parts.submit_job(other, NewJob("noop", idempotency_key="k"))
+        assert counted(other.metrics.jobs_submitted) == 1
+    assert first == again
+    assert len(await rows(app)) == 1
+
+
+@when
+async def test_many_submits_make_each_job_once(app: App, after: bool) -> None:
+    async with through_proxy(app) as (other, way):
+        lose(way, INSERT, after)
+        ids = await other.parts.submit_jobs(other, [NewJob("noop") for _ in range(5)])
+        assert counted(other.metrics.jobs_submitted) == 5
+    assert set(await rows(app)) == set(ids)
+
+
+@when
+async def test_a_cancel_is_answered_with_true_and_counted_once(app: App, after: bool) -> None:
+    (task_id,) = await insert(app, 1)
+    async with through_proxy(app) as (other, way):
+        lose(way, CANCEL, after)
+        answer = await other.parts.cancel_job(other, pb.CancelJobRequest(job_id=str(task_id)), CONTEXT)
+        assert way.fired.is_set()
+        assert answer.cancelled
+        assert counted(other.metrics.jobs_completed) == 1
+    assert (await row(app, task_id)).version == 2
+
+
+@when
+async def test_a_cancel_of_a_job_that_has_ended_is_answered_with_false(app: App, after: bool) -> None:
+    (task_id,) = await insert(app, 1)
+    assert await app.parts.cancel_in_database(app, task_id)
+    async with through_proxy(app) as (other, way):
+        lose(way, CANCEL, after)
+        answer = await other.parts.cancel_job(other, pb.CancelJobRequest(job_id=str(task_id)), CONTEXT)
+        assert not answer.cancelled
+        assert counted(other.metrics.jobs_completed) == 0
+
+
+@when
+async def test_a_requeue_is_answered_with_true_and_pushed(app: App, after: bool) -> None:
+    (task_id,) = await insert(app, 1)
+    await app.db.fetch_all(
+        "UPDATE tasks SET status = 'failed', finished_at = now(), pushed_at = NULL, version = 5"
+    )
+    async with through_proxy(app) as (other, way):
+        lose(way, REQUEUE, after)
+        answer = await other.parts.requeue_job(other, pb.RequeueJobRequest(job_id=str(task_id)), CONTEXT)
+        assert way.fired.is_set()
+        assert answer.requeued
+    job = await row(app, task_id)
+    assert (job.status, job.version) == (Status.QUEUED, 6)
+    assert await queued_ids(app) == [task_id]
