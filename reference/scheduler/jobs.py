@@ -5,7 +5,8 @@ Given to the learner.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
@@ -248,8 +249,15 @@ async def insert_job(app: "App", new: NewJob) -> tuple[Job, bool]:
     The same job is one with this `task_id` or, failing that, with this idempotency key. Calls that come at the same
     time share one statement. Raises `InvalidRequest` if the database can't hold the payload.
     """
-    try:
+    with payload_errors():
         return await app.together(insert_jobs, new, size=len(new.payload_json))
+
+
+@contextmanager
+def payload_errors() -> Iterator[None]:
+    """Turn the database's refusal of one job's payload into the `InvalidRequest` that it is."""
+    try:
+        yield
     except Exception as error:
         if is_data_error(error):
             raise InvalidRequest([Violation("job.payload_json", DATABASE_REFUSES)]) from None

@@ -65,7 +65,7 @@ async def cancel_job(app: App, request: pb.CancelJobRequest, context: Context) -
         return pb.CancelJobResponse(cancelled=False)
     app.metrics.finished(job, job.status, None)
     app.hints.changed([task_id])
-    await _tidy_up(app, job)
+    await app.see_through(_tidy_up(app, job))
     return pb.CancelJobResponse(cancelled=True)
 
 

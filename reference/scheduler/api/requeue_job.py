@@ -34,7 +34,7 @@ async def requeue_job(app: App, request: pb.RequeueJobRequest, context: Context)
             raise JobNotFound(task_id)
         return pb.RequeueJobResponse(requeued=False)
     app.hints.changed([task_id])
-    await _push(app, job)
+    await app.see_through(_push(app, job))
     return pb.RequeueJobResponse(requeued=True)
 
 

@@ -1,12 +1,13 @@
 """Chapter 01: SubmitJob. The database first, for there the job is safe; then the queue, where it is found fast."""
 
+import asyncio
 import logging
 from uuid import UUID
 
 from redis.exceptions import RedisError
 
 from scheduler.app import App
-from scheduler.jobs import NewJob, Status, insert_job
+from scheduler.jobs import Job, NewJob, Status, insert_jobs, payload_errors
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +18,19 @@ async def submit_job(app: App, new: NewJob) -> UUID:
     A job that Redis does not take is accepted all the same: the reconciler pushes it later. A repeat pushes again
     only while the job is queued, for the first push may have been lost. Raises `Unavailable` if the database is away.
     """
-    job, created = await insert_job(app, new)
+    with payload_errors():
+        task_id, pushed = await app.together(_accept, new, size=len(new.payload_json))
+    await asyncio.shield(pushed)
+    return task_id
+
+
+async def _accept(app: App, new: list[NewJob]) -> "list[tuple[UUID, asyncio.Task[None]]]":
+    answers = await insert_jobs(app, new)
+    # What was inserted is pushed, whoever has left by now.
+    return [(job.task_id, app.begin(_push(app, job, created))) for job, created in answers]
+
+
+async def _push(app: App, job: Job, created: bool) -> None:
     if created:
         app.metrics.submitted(job)
     if job.status is Status.QUEUED:
@@ -29,4 +42,3 @@ async def submit_job(app: App, new: NewJob) -> UUID:
                 "not pushed, the reconciler will: %s", type(error).__name__, extra={"job_id": job.task_id}
             )
             app.metrics.push_failed()
-    return job.task_id

@@ -52,7 +52,21 @@ def _redis_sentence(error: Exception) -> str:
 
     settings = Settings.from_environment()
     place = f"{settings.redis_host}:{settings.redis_port} " if settings.redis_host else ""
-    return f"Redis {place}can't be used ({first_line(error)}): see REDIS_HOST, REDIS_PORT and REDIS_PASSWORD"
+    return f"Redis {place}can't be used ({first_line(error)}): see {_redis_variables(error)}"
+
+
+def _redis_variables(error: Exception) -> str:
+    """Which of the variables is wrong, as far as Redis says it."""
+    from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
+
+    text = str(error)
+    if "DB index" in text:
+        return "REDIS_DB"
+    if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError) or text.startswith(
+        ("WRONGPASS", "NOAUTH", "ERR AUTH", "invalid username-password")
+    ):
+        return "REDIS_PASSWORD"
+    return "REDIS_HOST and REDIS_PORT"
 
 
 def _database_sentence(error: Exception) -> str:
