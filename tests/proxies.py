@@ -28,6 +28,8 @@ class Proxy:
         self._flowing.set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.answered = 0
+        """How many bytes the service has sent."""
 
     async def open(self) -> None:
         listener = _bound_socket(self.port)
@@ -68,7 +70,7 @@ class Proxy:
             await self._flowing.wait()
             there, onward = await asyncio.open_connection(*self._target)
             self._writers.add(onward)
-            await asyncio.gather(self._pass_on(reader, onward), self._pass_on(there, writer))
+            await asyncio.gather(self._pass_on(reader, onward), self._pass_back(there, writer))
         except (OSError, asyncio.CancelledError):
             pass
         finally:
@@ -77,6 +79,15 @@ class Proxy:
                     self._writers.discard(end)
                     end.transport.abort()
             self._tasks.discard(task)
+
+    async def _pass_back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            await self._flowing.wait()
+            self.answered += len(data)
+            writer.write(data)
+            await writer.drain()
+        with suppress(OSError):
+            writer.close()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):

@@ -7,7 +7,8 @@ index of a table that is in use is built beside its writers, and no change waits
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -161,18 +162,33 @@ async def _make_all(connection: Connection, patient: bool) -> list[str]:
     cursor = await connection.execute(MISSING.encode(), [[change.name for change in changes()]])
     names = {row["name"] for row in await cursor.fetchall()}
     fresh = changes()[0].name in names
-    await connection.execute(f"SET lock_timeout = '{DDL_LOCK_SECONDS}s'".encode())
-    if patient:
-        await connection.execute(b"SET statement_timeout = 0")
-    try:
+    async with _limits(connection, patient):
         for change in changes():
             if change.name in names:
                 await _make(connection, change, fresh)
+    return [change.name for change in changes() if change.name in names]
+
+
+@asynccontextmanager
+async def _limits(connection: Connection, patient: bool) -> AsyncIterator[None]:
+    """Wait no longer for a lock than is good for others, and put back what was set before."""
+    if connection.prepare_threshold is None:
+        # A pooler in transaction mode: the limits of this connection would be those of other clients, too.
+        yield
+        return
+    before = []
+    wanted = {"lock_timeout": f"{DDL_LOCK_SECONDS}s"} | ({"statement_timeout": "0"} if patient else {})
+    for name, value in wanted.items():
+        cursor = await connection.execute(f"SHOW {name}".encode())
+        row = await cursor.fetchone()
+        before.append((name, row[name] if row else "0"))
+        await connection.execute(f"SET {name} TO '{value}'".encode())
+    try:
+        yield
     finally:
         if not connection.closed:
-            await connection.execute(b"RESET lock_timeout")
-            await connection.execute(b"RESET statement_timeout")
-    return [change.name for change in changes() if change.name in names]
+            for name, value in before:
+                await connection.execute(f"SET {name} TO '{value}'".encode())
 
 
 async def _make(connection: Connection, change: Change, fresh: bool) -> None:

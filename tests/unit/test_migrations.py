@@ -137,6 +137,19 @@ async def test_an_index_whose_building_was_broken_off_is_built_anew(old):
     assert await version_of(old) == LATEST
 
 
+async def test_the_limits_of_a_connection_are_its_own_again_after_a_migration(old):
+    async def limits(connection):
+        found = []
+        for name in ("lock_timeout", "statement_timeout"):
+            cursor = await connection.execute(f"SHOW {name}")
+            found.append(await cursor.fetchone())
+        return found
+
+    before = await old.apart(limits)
+    await migrate(old, patient=True)
+    assert await old.apart(limits) == before
+
+
 async def test_many_processes_may_migrate_at_once(old, settings):
     opened = await asyncio.gather(*[Database.connect(settings) for _ in range(6)])
     await asyncio.gather(*[database.close() for database in opened])
