@@ -128,7 +128,7 @@ class Job:
         Raises `LookupError` if the row was read without its payload.
         """
         if self.payload_json is None:
-            raise LookupError("this job was read without its payload: a claim reads it, with RETURNING *")
+            raise LookupError("this job was read without its payload, or its payload is too large to be read")
         try:
             return json.loads(self.payload_json)
         except (ValueError, RecursionError) as error:

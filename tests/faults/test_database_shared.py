@@ -1,6 +1,7 @@
 """The database is everybody's: what a handler, a list, a lock or a payload costs, it costs nobody else."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from scheduler.parts import reference
 from scheduler.server import RunningApi, running_api
 from scheduler.v1 import scheduler_pb2 as pb
 from scheduler.v1 import scheduler_pb2_grpc
+from scheduler.worker import one_job
 from scheduler.worker.service import running_worker
 
 from tests.faults.tools import (
@@ -245,6 +247,54 @@ async def test_a_column_that_is_added_disturbs_no_process_that_runs(backends: Se
 
 
 # --- payloads
+
+
+async def test_a_claim_reads_large_payloads_a_few_at_a_time(
+    backends: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has room for a hundred jobs of a megabyte has not room for a hundred of them twice, at one moment."""
+    async with opened(backends) as app:
+        payloads = {}
+        for number in range(12):
+            text = json.dumps(str(number) + "x" * (one_job.SMALL_PAYLOAD if number % 4 else 10))
+            payloads[(await insert(app, 1, payload_json=text))[0]] = text
+        entries = [await row(app, task_id) for task_id in payloads]
+        read: list[int] = []
+        fetch_all = app.db.fetch_all
+
+        async def noting(*args: Any) -> Any:
+            found = await fetch_all(*args)
+            read.append(sum(len(one.get("payload") or "") > one_job.SMALL_PAYLOAD for one in found))
+            return found
+
+        monkeypatch.setattr(app.db, "fetch_all", noting)
+        claimed = await app.parts.claim(app, entries)  # type: ignore[arg-type]
+        assert {job.task_id: job.payload_json for job in claimed} == payloads
+        assert sum(read) == 9
+        assert max(read) == one_job.LARGE_AT_ONCE
+
+
+async def test_a_payload_that_was_accepted_before_its_numbers_counted_hurts_no_worker(
+    backends: Servers,
+) -> None:
+    """It is 270 bytes in a statement, and 4 MB for whoever reads it: nobody does, and the job says why it fails."""
+
+    async def needs(app: App, job: Job) -> None:
+        assert job.payload
+
+    async with opened(backends) as app, proxied_database(app.settings) as (through, proxy):
+        bomb = "[" + ",".join(["1e131071"] * 30) + "]"
+        with handling(needs=needs):
+            (task_id, good) = await insert(app, 2, "needs", max_attempts=1)
+            await app.db.fetch_all("UPDATE tasks SET payload = %s WHERE task_id = %s", [bomb, task_id])
+            await app.db.fetch_all("UPDATE tasks SET payload = '[1]' WHERE task_id = %s", [good])
+            async with running_worker(through, reference()):
+                for job in [await row(app, good), await row(app, task_id)]:
+                    await app.queue.push(job)
+                await until_status(app, good, Status.SUCCEEDED)
+                ended = await until_status(app, task_id, Status.DEADLETTER)
+        assert "too large" in (ended.last_error or "")
+        assert proxy.answered < MIB
 
 
 async def test_a_payload_travels_to_whom_runs_the_job_alone(backends: Servers) -> None:

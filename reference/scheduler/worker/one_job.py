@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from os import getpid
 from socket import gethostname
@@ -17,7 +17,7 @@ from uuid import UUID
 from scheduler.app import App
 from scheduler.database import DatabaseError, Row, TooSlow, Unavailable
 from scheduler.entry import Entry, decode_entry
-from scheduler.jobs import COLUMNS, LONGEST_ERROR, Job, PermanentError, Priority, Status, columns
+from scheduler.jobs import COLUMNS, LONGEST_ERROR, MAX_PAYLOAD, Job, PermanentError, Priority, Status, columns
 from scheduler.redis_clients import BLOCK_SECONDS
 from scheduler.worker.batches import fetch_waiting
 from scheduler.worker.runs import as_exception, describe
@@ -49,6 +49,14 @@ async def take(app: App, limit: int) -> list[Entry]:
     return entries
 
 
+SMALL_PAYLOAD = 64 * 1024
+LARGEST_PAYLOAD = 2 * MAX_PAYLOAD
+"""jsonb shows a blank after each comma and colon. What is longer was accepted before numbers counted."""
+LARGE_AT_ONCE = 8
+
+# A claim of hundreds of jobs of a megabyte each would take that much memory several times over, all at one moment.
+_PAYLOAD = f"CASE WHEN octet_length(payload::text) <= {SMALL_PAYLOAD} THEN payload END AS payload"
+
 _CLAIM = f"""
     WITH free AS (
         SELECT task_id FROM tasks WHERE task_id = ANY(%s::uuid[]) AND status = 'queued'
@@ -58,12 +66,15 @@ _CLAIM = f"""
         lease_expires_at = now() + %s * interval '1 second', version = version + 1, updated_at = now()
     FROM free
     WHERE t.task_id = free.task_id AND t.status = 'queued'
-    RETURNING {columns("t")}, t.payload
+    RETURNING {columns("t")}, {_PAYLOAD}
 """
 CLAIM = _CLAIM.replace("%LOCKED%", "SKIP LOCKED")
 CLAIM_AGAIN = _CLAIM.replace("%LOCKED%", "")
 CLAIMED = f"""
-    SELECT {COLUMNS}, payload FROM tasks WHERE task_id = ANY(%s::uuid[]) AND worker = %s AND status = 'running'
+    SELECT {COLUMNS}, {_PAYLOAD} FROM tasks WHERE task_id = ANY(%s::uuid[]) AND worker = %s AND status = 'running'
+"""
+LARGE = """
+    SELECT task_id, payload FROM tasks WHERE task_id = ANY(%s::uuid[]) AND octet_length(payload::text) <= %s
 """
 
 _process = f"{gethostname()}:{getpid()}"
@@ -89,7 +100,27 @@ async def claim(app: App, entries: Sequence[Entry]) -> list[Job]:
             await fetch_waiting(app, app.settings.heartbeat_seconds, CLAIM_AGAIN, params)
         rows = await app.db.fetch_all(CLAIMED, [task_ids, worker])
     await note_strangers(app, set(task_ids) - {row["task_id"] for row in rows})
-    return [Job.from_row(row) for row in rows]
+    jobs = [Job.from_row(row) for row in rows]
+    large = await _large_payloads(app, [job.task_id for job in jobs if job.payload_json is None])
+    return (
+        [replace(job, payload_json=large.get(job.task_id, job.payload_json)) for job in jobs]
+        if large
+        else jobs
+    )
+
+
+async def _large_payloads(app: App, task_ids: list[UUID]) -> dict[UUID, str]:
+    """The payloads that did not come with the claim, a few at a time. One that is too large for anybody is left out."""
+    found: dict[UUID, str] = {}
+    for start in range(0, len(task_ids), LARGE_AT_ONCE):
+        params = [task_ids[start : start + LARGE_AT_ONCE], LARGEST_PAYLOAD]
+        try:
+            rows = await app.db.fetch_all(LARGE, params)
+        except DatabaseError:
+            await wait_for_database(app, app.settings.lease_seconds)
+            rows = await app.db.fetch_all(LARGE, params)
+        found |= {row["task_id"]: row["payload"] for row in rows}
+    return found
 
 
 async def wait_for_database(app: App, seconds: float) -> None:
