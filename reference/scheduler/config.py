@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     """How much older than every queued entry a push must be before its entry counts as lost."""
     retry_base_seconds: Seconds = 1
     retry_cap_seconds: Seconds = 300
+    unknown_type_seconds: Seconds = 60
+    """How long a worker leaves a job to others for whose type it has no handler."""
     http_call_allow_private: bool = False
     """Lets `http_call` reach private and loopback addresses."""
 

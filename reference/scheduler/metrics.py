@@ -64,6 +64,9 @@ class Metrics(NoMetrics):
         self.unknown_entries_total = counter(
             "unknown_entries_total", "Queue entries of jobs that are not in the database"
         )
+        self.unknown_types_total = counter(
+            "unknown_types_total", "Entries that a worker took without a handler for their type"
+        )
         self.watch_streams = gauge("watch_streams", "WatchJob streams that are open")
         self.grpc_requests = counter("grpc_requests_total", "RPCs that ended", "method", "code")
         self.grpc_request_duration = histogram(
@@ -111,6 +114,9 @@ class Metrics(NoMetrics):
 
     def unknown_entries(self, number: int) -> None:
         self.unknown_entries_total.inc(number)
+
+    def unknown_types(self, number: int) -> None:
+        self.unknown_types_total.inc(number)
 
     def watching(self, change: int) -> None:
         self.watch_streams.inc(change)

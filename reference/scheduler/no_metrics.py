@@ -42,6 +42,9 @@ class NoMetrics:
     def unknown_entries(self, number: int) -> None:
         """So many entries of queues are of jobs that are not in the database."""
 
+    def unknown_types(self, number: int) -> None:
+        """A worker took so many entries for whose type it has no handler, and left them to others."""
+
     def watching(self, change: int) -> None:
         """So many WatchJob streams more are open; less, if negative."""
 

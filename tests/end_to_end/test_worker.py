@@ -74,7 +74,6 @@ def payload(**fields: Any) -> dict[str, str]:
         ("db_tx", {"note": "done"}, 3, Status.SUCCEEDED, 1),
         ("http_call", {"url": "ftp://example.com"}, 3, Status.FAILED, 1),
         ("http_call", {"url": "http://127.0.0.1:9/"}, 3, Status.FAILED, 1),
-        ("nobody_has_registered_this", {}, 3, Status.FAILED, 1),
     ],
 )
 async def test_a_job_ends_as_its_handler_says(
@@ -88,6 +87,17 @@ async def test_a_job_ends_as_its_handler_says(
         assert [number for number, _, _ in await attempt_rows(app, task_id)] == list(range(1, attempts + 1))
         assert job.worker is None
         assert job.lease_expires_at is None
+
+
+@pytest.mark.of_reference
+async def test_a_job_that_no_worker_has_a_handler_for_ends_after_its_attempts(backends: Servers) -> None:
+    quick = {"unknown_type_seconds": 0.01, "retry_base_seconds": 0.01}
+    async with working(backends, **quick) as (app, worker):
+        task_id = await submit(app, "nobody_has_registered_this", max_attempts=2)
+        job = await until_status(app, task_id, *TERMINAL)
+        assert (job.status, job.attempts) == (Status.DEADLETTER, 2)
+        assert "nobody_has_registered_this" in str(job.last_error)
+        assert counted(worker.metrics.unknown_types_total) >= 2
 
 
 @asynccontextmanager
@@ -745,14 +755,14 @@ async def test_attempts_rows_and_metrics_say_what_was_done(backends: Servers) ->
             raise PermanentError("no")
 
     with handling(ends=ends):
-        async with opened(backends, worker_pool_size=5) as app:
+        async with opened(backends, worker_pool_size=5, unknown_type_seconds=0.01) as app:
             for number in range(40):
                 priority = list(Priority)[number % 4]
                 await submit(app, "noop", priority=priority)
                 await submit(app, "flaky", priority=priority, **payload(failures=number % 3))
                 await submit(app, "always_fail", max_attempts=2)
                 await submit(app, "ends", **payload(fail=number % 2))
-            await submit(app, "a_stranger")
+            await submit(app, "a_stranger", max_attempts=1)
             async with running_worker(app.settings, under_test.parts()) as worker:
                 jobs = await until_all_ended(app)
                 metrics = worker.app.metrics
@@ -773,7 +783,7 @@ async def test_attempts_rows_and_metrics_say_what_was_done(backends: Servers) ->
                 assert ended["flaky", "succeeded"] == 40
                 assert ended["always_fail", "deadletter"] == 40
                 assert ended["ends", "failed"] == 20
-                assert ended["unknown", "failed"] == 1
+                assert ended["unknown", "deadletter"] == 1
                 submitted = by_label(app.metrics.jobs_submitted, "priority", "type")
                 assert sum(submitted.values()) == len(jobs)
                 assert submitted["high", "noop"] == 10

@@ -1,9 +1,15 @@
 """One row, one type or one worker that is in trouble hurts no other."""
 
 import asyncio
+from dataclasses import replace
 
-from scheduler.jobs import Status
+import pytest
+from scheduler.app import App
+from scheduler.jobs import Job, Status
+from scheduler.worker import unhandled
+from scheduler.worker.handlers import Handlers
 from scheduler.worker.service import running_worker
+from scheduler.worker.worker import Worker
 
 from tests import under_test
 from tests.faults.tools import (
@@ -12,6 +18,7 @@ from tests.faults.tools import (
     counted,
     handling,
     opened,
+    queued_ids,
     row,
     short_pops,  # noqa: F401
     until_true,
@@ -19,6 +26,7 @@ from tests.faults.tools import (
 from tests.helpers import submit, until, until_status
 from workbook.sandbox import Servers
 
+pytestmark = pytest.mark.of_reference
 TERMINAL = [status for status in Status if status.is_terminal]
 
 
@@ -57,6 +65,48 @@ async def test_a_row_that_is_locked_for_longer_than_a_lease_costs_no_other_job_a
             assert (await until_status(app, locked, *TERMINAL)).status is Status.DEADLETTER
             assert await attempt_rows(app, locked) == [(1, False, "lease expired")]
             assert counted(worker.app.metrics.leases_expired_total) == 1
+
+
+async def passes(app: App, job: Job) -> None:
+    pass
+
+
+async def test_a_worker_without_a_handler_leaves_its_jobs_to_one_that_has_it(
+    backends: Servers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(unhandled, "PAUSE_SECONDS", 0.05)
+    old = Handlers()
+    parts = under_test.parts()
+
+    class OldWorker(Worker):
+        def __init__(self, app: App) -> None:
+            super().__init__(replace(app, handlers=old))
+
+    with handling(of_the_new_version=passes):
+        async with (
+            opened(backends, retry_base_seconds=0.01) as app,
+            running_worker(app.settings, replace(parts, worker=OldWorker)) as older,
+        ):
+            ids = [await submit(app, "of_the_new_version") for _ in range(40)]
+            unknown = older.app.metrics.unknown_types_total
+            await until_true(lambda: counted(unknown) >= 40, "the old worker had them all in its hands")
+            async with running_worker(app.settings, parts):
+                for task_id in ids:
+                    job = await until_status(app, task_id, *TERMINAL)
+                    assert (job.status, job.attempts) == (Status.SUCCEEDED, 1)
+    assert caplog.text.count("no handler here for a type") == 1
+
+
+async def test_a_worker_that_stops_gives_back_what_it_has_no_handler_for(
+    backends: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unhandled, "PAUSE_SECONDS", 600)
+    async with opened(backends) as app:
+        task_id = await submit(app, "of_the_new_version")
+        async with running_worker(app.settings, under_test.parts()) as worker:
+            await until_true(lambda: counted(worker.app.metrics.unknown_types_total) == 1, "it has the entry")
+            assert await queued_ids(app) == []
+        assert await queued_ids(app) == [task_id]
 
 
 async def test_a_job_that_was_deleted_by_hand_and_submitted_again_ends_and_stops_nobody(

@@ -40,6 +40,7 @@ DESIGN = {
 BESIDE = {
     # What other hands put into the queues.
     "malformed_entries_total": ("counter", set()),
+    "unknown_types_total": ("counter", set()),
     "unknown_entries_total": ("counter", set()),
 }
 

@@ -23,6 +23,7 @@ from scheduler.jobs import Job, Status
 from scheduler.worker.one_job import Outcome, wait_for_database
 from scheduler.worker.retries import push_or_leave
 from scheduler.worker.runs import as_exception
+from scheduler.worker.unhandled import NoHandler, Unhandled
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Worker:
         self._slot_freed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
+        self._unhandled = Unhandled(app)
 
     async def run(self) -> None:
         """Take and run jobs until `stop` is called and what runs has ended. Faults of the services are outlived."""
@@ -78,6 +80,7 @@ class Worker:
                 await self._turn()
             await self._drain()
         finally:
+            await self._unhandled.close()
             await cancel_and_wait(beside)
             self._ended.set()
 
@@ -113,7 +116,7 @@ class Worker:
         return min(free, MOST_HELD * slots - len(self._running))
 
     async def _start_some(self, limit: int) -> None:
-        entries = await self._app.parts.take(self._app, limit)
+        entries = await self._unhandled.without(await self._app.parts.take(self._app, limit))
         if not entries:
             return
         # Before the claim is sent: the lease that the database grants ends later than one from here.
@@ -172,6 +175,8 @@ class Worker:
             log.exception("a job could not be finished; its lease will run out", extra=_about(running.job))
 
     async def _run_handler(self, running: Running) -> Exception | None:
+        if running.job.type not in self._app.handlers:
+            return NoHandler(f"no worker that took it has a handler for the type {running.job.type!r}")
         try:
             return await self._app.parts.run_handler(self._app, running.job)
         except asyncio.CancelledError as error:
