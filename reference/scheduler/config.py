@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     metrics_port: Port | None = None
     """Left out, it is 2112 for the API and 2113 for a worker."""
 
+    liveness_seconds: Seconds = 15
+    """How long the event loop may stand still before `/healthz` says no."""
+
     # Where the services are. DATABASE_URL wins over COCKROACHDB_*.
     database_url: SecretStr | None = None
     cockroachdb_host: str | None = None

@@ -4,6 +4,7 @@ Labels are few and bounded: a priority, a status, a method, or a job type that h
 as `unknown`. A job id is never a label, for each new value of a label is a new series that Prometheus keeps.
 """
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ from scheduler.worker.handlers import handlers
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 UNKNOWN = float("nan")
+SILENCE_SECONDS = 3.0
 
 
 class Metrics(NoMetrics):
@@ -173,9 +175,10 @@ async def _refresh_depths(app: App) -> None:
 
 async def _refresh_ages(app: App) -> None:
     try:
-        rows = await app.db.fetch_all(AGES, [[str(priority) for priority in Priority]])
+        async with asyncio.timeout(SILENCE_SECONDS):  # a database that says nothing is away as well
+            rows = await app.db.fetch_all(AGES, [[str(priority) for priority in Priority]])
         ages = {row["priority"]: row["age"] or 0.0 for row in rows}
-    except DatabaseError:
+    except (DatabaseError, TimeoutError):
         ages = {}
     for priority in Priority:
         app.metrics.oldest_age(priority, ages.get(priority, UNKNOWN))
@@ -201,6 +204,7 @@ def serve_metrics(
     port: int,
     host: str = "127.0.0.1",
     is_ready: Callable[[], bool] = lambda: True,
+    is_alive: Callable[[], bool] = lambda: True,
 ) -> MetricsServer:
     """Serve `/metrics`, `/healthz` (the process lives) and `/readyz` (it can work) on a port; 0 takes a free one.
 
@@ -212,8 +216,10 @@ def serve_metrics(
         match environ["PATH_INFO"]:
             case "/metrics":
                 return metrics_page(environ, start_response)
-            case "/healthz":
+            case "/healthz" if is_alive():
                 status, text = "200 OK", "alive\n"
+            case "/healthz":
+                status, text = "503 Service Unavailable", "the event loop stands still\n"
             case "/readyz" if is_ready():
                 status, text = "200 OK", "ready\n"
             case "/readyz":

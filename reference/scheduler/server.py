@@ -99,8 +99,10 @@ async def running_api(
             await _set_health(health_service, readiness.ready)
             await server.start()
             async with (
-                background(readiness.watch(partial(_set_health, health_service))),
-                background(every(DEPTH_SECONDS, app, parts.refresh_depth)),
+                background(
+                    readiness.watch(partial(_set_health, health_service)), "the watch over the database"
+                ),
+                background(every(DEPTH_SECONDS, app, parts.refresh_depth), "the refreshing of gauges"),
             ):
                 try:
                     yield RunningApi(app, port, metrics_port)

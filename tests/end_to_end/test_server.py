@@ -395,7 +395,7 @@ async def test_a_duty_ends_at_whatever_moment_it_is_ended(api):
     async with asyncio.timeout(30):
         for number in range(200):
             duty = (parts.reconcile, parts.refresh_depth, parts.pump_retries)[number % 3]
-            async with background(every(0.001, api.app, duty)):
+            async with background(every(0.001, api.app, duty), "the duty"):
                 for _ in range(number % 40):
                     await asyncio.sleep(0)
 

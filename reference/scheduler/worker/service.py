@@ -36,12 +36,16 @@ async def running_worker(settings: Settings, parts: Parts) -> AsyncIterator[Runn
     async with open_app(settings, parts, registry) as app:
         readiness = Readiness(app)
         with serving_metrics(app, registry, METRICS_PORT, readiness) as metrics_port:
-            async with background(readiness.watch()), background(maintain(app)):
+            async with (
+                background(readiness.watch(), "the watch over the database"),
+                background(maintain(app), "the maintenance"),
+            ):
                 worker = parts.worker(app)
-                running = asyncio.create_task(worker.run())
-                try:
-                    yield RunningWorker(app, metrics_port)
-                finally:
-                    readiness.drain()
-                    await worker.stop()
-                    await running
+                async with background(worker.run(), "the worker") as running:
+                    try:
+                        yield RunningWorker(app, metrics_port)
+                    finally:
+                        readiness.drain()
+                        running.may_end()
+                        await worker.stop()
+                        await running.wait()
