@@ -102,6 +102,7 @@ CLAIMS = [
     Claim("docs/deploy.md", "redis LLEN", (COUNT,)),
     Claim("docs/deploy.md", "SELECT status, count", (r"status +\| count",)),
     Claim("docs/deploy.md", "scheduler prune", (r"^deleted 0 jobs$",)),
+    Claim("docs/deploy.md", "scheduler migrate", (r"^nothing is missing$",)),
     Claim(TEACHING, "workbook export --students", (r"a copy for students",)),
     # "a chapter that nobody has begun takes no time"
     Claim(TEACHING, "workbook grade ../submissions/kim", (r"01 .*not begun", r"all +0 of 496 +bonus +0 of 410")),

@@ -53,5 +53,5 @@ def reason(text: str) -> str | None:
 
 def within_a_container(text: str) -> str | None:
     """The `scheduler` command that Compose would run in a container. It is run here, without the container."""
-    found = re.match(r"docker compose exec (?:-T )?\w+ (scheduler .*)$", text)
+    found = re.match(r"docker compose (?:exec (?:-T )?|run --rm )\w+ (scheduler .*)$", text)
     return found[1] if found else None

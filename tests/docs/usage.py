@@ -158,7 +158,7 @@ def of_compose(words: list[str]) -> str | None:
     if profile and profile[1] not in ("postgres", "cockroach"):
         return f"compose.yaml has no profile {profile[1]}"
     names = [word.partition("=")[0] for word in rest if not word.startswith("-")]
-    names = names[:1] if subcommand == "exec" else names
+    names = names[:1] if subcommand in ("exec", "run") else names
     return next((f"compose.yaml has no service {name}" for name in names if name not in _services()), None)
 
 
