@@ -204,9 +204,10 @@ def serve_metrics(
     port: int,
     host: str = "127.0.0.1",
     is_ready: Callable[[], bool] = lambda: True,
-    is_alive: Callable[[], bool] = lambda: True,
 ) -> MetricsServer:
     """Serve `/metrics`, `/healthz` (the process lives) and `/readyz` (it can work) on a port; 0 takes a free one.
+
+    If `is_ready` has an attribute `alive`, as a `Readiness` has, that is what `/healthz` says.
 
     Raises `OSError` if the port is taken.
     """
@@ -216,7 +217,7 @@ def serve_metrics(
         match environ["PATH_INFO"]:
             case "/metrics":
                 return metrics_page(environ, start_response)
-            case "/healthz" if is_alive():
+            case "/healthz" if getattr(is_ready, "alive", True):
                 status, text = "200 OK", "alive\n"
             case "/healthz":
                 status, text = "503 Service Unavailable", "the event loop stands still\n"

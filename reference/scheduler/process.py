@@ -1,7 +1,6 @@
 """What the API's process and the worker's have in common: a registry, a metrics port, and whether they are ready."""
 
 import asyncio
-import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -50,6 +49,9 @@ class Readiness:
         answered_at = self._answered_at
         return answered_at is not None and monotonic() - answered_at < FRESH_SECONDS and not self._draining
 
+    def __call__(self) -> bool:
+        return self.ready
+
     @property
     def alive(self) -> bool:
         """Whether the event loop has turned within the last `liveness_seconds`."""
@@ -94,11 +96,7 @@ def serving_metrics(
     settings = app.settings
     port = default_port if settings.metrics_port is None else settings.metrics_port
     try:
-        serve = app.parts.serve_metrics
-        more: dict[str, Any] = {}
-        if "is_alive" in inspect.signature(serve).parameters:  # the chapters do not ask for it
-            more["is_alive"] = lambda: readiness.alive
-        server = serve(registry, port, settings.metrics_host, lambda: readiness.ready, **more)
+        server = app.parts.serve_metrics(registry, port, settings.metrics_host, readiness)
     except OSError:
         raise ConfigError(
             f"METRICS_PORT: can't listen on {settings.metrics_host}:{port}; choose a port that is free"
