@@ -8,6 +8,7 @@ else than the truth, and after how long a new job ran when the storm was over. S
 import asyncio
 import os
 import random
+import resource
 import signal
 import socket
 import struct
@@ -306,7 +307,9 @@ async def process(settings: Settings, name: str, ports: dict[str, int]) -> Async
         "WORKER_POOL_SIZE": "200",
     }
     command = [sys.executable, "-m", "scheduler", name, "--handlers", "tests.faults.storm_handlers"]
-    child = await asyncio.create_subprocess_exec(*command, env=environment, start_new_session=True)
+    child = await asyncio.create_subprocess_exec(
+        *command, env=environment, start_new_session=True, preexec_fn=spare_the_machine
+    )
     try:
         async with asyncio.timeout(60):
             while await readiness(ports[name]) is not True:
@@ -320,6 +323,11 @@ async def process(settings: Settings, name: str, ports: dict[str, int]) -> Async
             except TimeoutError:
                 child.kill()
                 await child.wait()
+
+
+def spare_the_machine() -> None:
+    """A process that wants more than this has failed already."""
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 
 
 async def readiness(port: int) -> bool | None:
