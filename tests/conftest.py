@@ -10,13 +10,17 @@ from scheduler.config import Settings
 from scheduler.server import RunningApi, running_api
 from scheduler.v1 import scheduler_pb2_grpc
 
-from tests import under_test
+from tests import environment, under_test
+from tests.helpers import DIRECT
 from workbook import mine
 from workbook.book import chapter
 from workbook.sandbox import Servers, servers
 
+pytest_plugins = ["tests.shuffled"]
+
 
 def pytest_configure(config: pytest.Config) -> None:
+    environment.make_ordinary()
     under_test.choose(config)
     # A shell that starts a job in the background lets it ignore Ctrl-C, and so would all that the tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -72,5 +76,5 @@ async def api(settings: Settings) -> AsyncIterator[RunningApi]:
 @pytest.fixture
 async def stub(api: RunningApi) -> AsyncIterator["scheduler_pb2_grpc.SchedulerServiceAsyncStub"]:
     """A client of `api`."""
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{api.port}") as channel:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{api.port}", DIRECT) as channel:
         yield scheduler_pb2_grpc.SchedulerServiceStub(channel)

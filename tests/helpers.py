@@ -14,6 +14,8 @@ T = TypeVar("T")
 DEADLINE = 20.0
 SEED = int(os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid4().hex)[:8], 16)
 """Another number in each run, but the same in all its processes: they must agree on the names of the tests."""
+DIRECT = [("grpc.enable_http_proxy", 0)]
+"""The options of a channel to this machine, past any proxy for the web."""
 SOME_ID = "5f0c1b7e-3c55-4c8e-9d2a-1f6b8f3f7a10"
 """An id for the name of a test."""
 

@@ -29,7 +29,7 @@ def run(backends: Servers, *options: str) -> "subprocess.CompletedProcess[str]":
             "TEST_REDIS_URL": f"redis://:{password}@{services.redis_host}:{services.redis_port}",
         },
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=300,
         check=False,
     )

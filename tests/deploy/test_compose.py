@@ -147,7 +147,8 @@ def test_every_mounted_path_is_in_the_repository() -> None:
     for name, service in all_services().items():
         for volume in service.get("volumes", []):
             if volume["type"] == "bind":
-                assert Path(volume["source"]).exists(), f"{name}: {volume['source']}"
+                source = Path(os.fsdecode(volume["source"].encode()))
+                assert source.exists(), f"{name}: {volume['source']}"
                 assert volume["read_only"], f"{name}: {volume['source']}"
             else:
                 assert (
@@ -245,7 +246,7 @@ esac
 @pytest.mark.parametrize("made", ["no", "yes"])
 def test_the_cluster_is_made_once_however_often_it_starts(tmp_path: Path, made: str) -> None:
     fake, said = tmp_path / "cockroach", tmp_path / "said"
-    fake.write_text(FAKE)
+    fake.write_text(FAKE, "utf-8")
     fake.chmod(0o755)
     said.touch()
     result = subprocess.run(
@@ -258,12 +259,12 @@ def test_the_cluster_is_made_once_however_often_it_starts(tmp_path: Path, made: 
             "MADE": made,
         },
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=20,
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    calls = said.read_text()
+    calls = said.read_text("utf-8")
     assert calls.count("init --insecure --host=cockroach-1:26257") == 2
     assert "CREATE DATABASE IF NOT EXISTS scheduler" in calls
     assert "--host=cockroach-1:5432" in calls

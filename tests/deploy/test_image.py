@@ -113,7 +113,7 @@ def test_the_api_and_the_worker_need_nothing_that_is_left_out() -> None:
         [sys.executable, "-c", WITHOUT.format(left_out=MODULES)],
         env={"PATH": "/nowhere"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=30,
         check=False,
     )

@@ -71,7 +71,7 @@ class Example:
         file.write_text(self.block.text, "utf-8")
         done = subprocess.run(
             [sys.executable, RECORDER, file],
-            cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False,
+            cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=60, check=False,
         )  # fmt: skip
         if done.returncode:
             yield f"it fails: {done.stderr}"

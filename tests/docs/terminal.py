@@ -57,7 +57,10 @@ def copy_of_the_book(folder: Path) -> Path:
 
 
 def reader_s(environment: dict[str, str], book: Path) -> dict[str, str]:
-    """An environment whose programs are this Python's, whose book is the copy, and in which no test run is noticed."""
+    """An environment whose programs are this Python's, whose book is the copy, and in which no test run is noticed.
+
+    What programs say is in English there, and `curl` and a page's own channels find this machine without a proxy.
+    """
     kept = {name: value for name, value in environment.items() if not name.startswith(("PYTEST_", "GIT_"))}
     programs = book.parent / "bin"
     programs.mkdir(parents=True, exist_ok=True)
@@ -69,6 +72,8 @@ def reader_s(environment: dict[str, str], book: Path) -> dict[str, str]:
         "WORKBOOK_ROOT": str(book),
         "SCHEDULER_DATA": str(book.parent / "data"),
         "PYTHONUNBUFFERED": "1",
+        "LC_ALL": "C.UTF-8",
+        "no_proxy": "localhost,127.0.0.1",
         **{f"GIT_{who}_{what}": "a@b.c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
     }
 

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import os
 import re
 import shlex
 import shutil
@@ -48,7 +49,13 @@ def shell_faults(block: Block) -> Iterator[str]:
         place = f"{block.page}:{command.line}: {command.text}"
         if kind_of(command.text) is Kind.UNKNOWN:
             yield f"{place}: it is neither run nor only parsed for a reason: see tests/docs/kinds.py"
-        done = subprocess.run(["bash", "-n", "-c", command.text], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["bash", "-n", "-c", command.text.encode()],
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
         if done.returncode:
             yield f"{place}: {done.stderr.strip()}"
         elif wrong := fault(command.text):
@@ -92,7 +99,9 @@ def of_pytest(words: list[str], whole: bool) -> str | None:
 @cache
 def _pytest_help() -> str:
     command = [sys.executable, "-m", "pytest", "--help"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60, check=True
+    ).stdout
 
 
 def of_make(words: list[str], whole: bool) -> str | None:
@@ -144,7 +153,7 @@ def of_docker(words: list[str], whole: bool) -> str | None:
         return f"compose.yaml makes no container {strange[0]}"
     if shutil.which("docker") is None:
         return None
-    done = subprocess.run([*words, "--help"], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([*words, "--help"], capture_output=True, encoding="utf-8", timeout=30, check=False)
     return None if done.returncode == 0 else (done.stderr or done.stdout).splitlines()[0]
 
 

@@ -23,7 +23,7 @@ from scheduler.v1 import scheduler_pb2_grpc
 from scheduler.worker.one_job import Outcome
 
 from tests import under_test
-from tests.helpers import DEADLINE, until
+from tests.helpers import DEADLINE, DIRECT, until
 
 Stub = Any
 
@@ -154,6 +154,6 @@ async def serving(settings: Settings, parts: Parts | None = None) -> AsyncIterat
 @asynccontextmanager
 async def connected(api: RunningApi) -> AsyncIterator[Stub]:
     """One more client, with a connection of its own."""
-    options = [("grpc.use_local_subchannel_pool", 1)]
+    options = [*DIRECT, ("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{api.port}", options=options) as channel:
         yield scheduler_pb2_grpc.SchedulerServiceStub(channel)

@@ -108,7 +108,7 @@ async def test_submit_twice_with_one_key_prints_one_id_as_json_too(client):
 
 
 async def test_a_payload_comes_from_a_file_or_from_standard_input(api, client, tmp_path):
-    (tmp_path / "payload.json").write_text('{"from": "file"}')
+    (tmp_path / "payload.json").write_text('{"from": "file"}', "utf-8")
     for argument, stdin, payload in (
         (f"@{tmp_path}/payload.json", "", {"from": "file"}),
         ("-", '{"from": "stdin"}', {"from": "stdin"}),
@@ -363,7 +363,7 @@ async def test_a_wrong_word_for_the_logs_is_one_sentence(environment, name):
 async def test_a_module_of_handlers_that_can_not_be_imported_is_one_sentence_that_says_where(
     environment, tmp_path
 ):
-    (tmp_path / "wrong_handlers.py").write_text("x = 1\ny = z\n")
+    (tmp_path / "wrong_handlers.py").write_text("x = 1\ny = z\n", "utf-8")
     with_path = {**environment, "PYTHONPATH": str(tmp_path)}
     wrong = await scheduler(with_path, "worker", "--handlers", "wrong_handlers")
     assert wrong.code == 2
@@ -391,7 +391,7 @@ def block(app, job):
 async def test_a_worker_runs_handlers_of_a_module_and_leaves_although_one_of_them_blocks(
     environment, app, tmp_path
 ):
-    (tmp_path / "shop_jobs.py").write_text(HANDLERS)
+    (tmp_path / "shop_jobs.py").write_text(HANDLERS, "utf-8")
     with_path = {**environment, "PYTHONPATH": str(tmp_path), "SHUTDOWN_GRACE_SECONDS": "0.1"}
     async with serving_command(with_path, "worker", "--handlers", "shop_jobs") as worker:
         await until_status(app, await submit(app, "shout"), Status.SUCCEEDED)
@@ -455,7 +455,9 @@ async def until_gone(pids):
 
 
 def is_alive(pid):
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    state = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, encoding="utf-8", check=False
+    )
     return bool(state.stdout.strip()) and not state.stdout.startswith("Z")
 
 

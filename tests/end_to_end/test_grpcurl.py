@@ -177,7 +177,7 @@ async def test_a_method_that_takes_a_stream_takes_several_objects(call):
 
 
 async def test_the_request_comes_from_a_file_or_from_standard_input(api, call, tmp_path):
-    (tmp_path / "request.json").write_text('{"page_size": 1}')
+    (tmp_path / "request.json").write_text('{"page_size": 1}', "utf-8")
     await submit(api.app)
     await submit(api.app)
     from_file = await call("ListJobs", f"@{tmp_path}/request.json")

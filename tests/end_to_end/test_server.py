@@ -20,7 +20,7 @@ from scheduler.v1 import scheduler_pb2 as pb
 
 from tests import under_test
 from tests.end_to_end.client import connected, ended, metric, next_event, refused, serving, until_answered
-from tests.helpers import submit, until
+from tests.helpers import DIRECT, submit, until
 from tests.proxies import proxied_database
 
 pytestmark = pytest.mark.timeout(60)
@@ -31,7 +31,9 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def channel_to(api):
-    return grpc.aio.insecure_channel(f"127.0.0.1:{api.port}", options=[("grpc.use_local_subchannel_pool", 1)])
+    return grpc.aio.insecure_channel(
+        f"127.0.0.1:{api.port}", options=[*DIRECT, ("grpc.use_local_subchannel_pool", 1)]
+    )
 
 
 async def health_of(channel, service=""):
@@ -105,7 +107,7 @@ async def test_a_server_that_drains_is_not_serving_before_it_is_gone(settings):
             async def observe():
                 assert (await next_event(watching)).status == NOT_SERVING
                 watching.cancel()
-                async with httpx.AsyncClient() as http:
+                async with httpx.AsyncClient(trust_env=False) as http:
                     page = await http.get(f"http://127.0.0.1:{api.metrics_port}/readyz")
                 go_on.set()
                 assert page.status_code == 503

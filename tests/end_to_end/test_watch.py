@@ -30,7 +30,7 @@ from tests.end_to_end.client import (
     serving,
     until_answered,
 )
-from tests.helpers import SOME_ID, submit, until, until_status
+from tests.helpers import DIRECT, SOME_ID, submit, until, until_status
 from tests.proxies import proxied_database, proxied_redis
 
 pytestmark = pytest.mark.timeout(60)
@@ -380,7 +380,7 @@ async def test_a_stream_that_ended_frees_everything(api, stub):
 
 async def test_a_client_that_reads_late_still_gets_the_last_state(api):
     task_id = await submit(api.app)
-    narrow = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1024)]
+    narrow = [*DIRECT, ("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1024)]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{api.port}", options=narrow) as channel:
         stream, first = await opened(scheduler_pb2_grpc.SchedulerServiceStub(channel), task_id)
         for _ in range(40):  # more than fits into what a connection buffers

@@ -96,7 +96,7 @@ class LoneWorker:
         file = self._folder / name
         await until_true(lambda: self._process.returncode is not None or file.exists(), f"file {name}", 40)
         assert file.exists(), f"the worker ended with {self._process.returncode}"
-        return file.read_text()
+        return file.read_text("utf-8")
 
     def go(self) -> None:
         (self._folder / "go").touch()

@@ -25,7 +25,7 @@ from scheduler.v1 import scheduler_pb2_grpc
 
 from tests import under_test
 from tests.faults.tools import Stoppable, handling, opened, rows
-from tests.helpers import SEED, until
+from tests.helpers import DIRECT, SEED, until
 from workbook.sandbox import Servers
 
 JOBS = 300
@@ -150,7 +150,7 @@ async def test_every_job_ends_and_none_runs_twice_at_once_whatever_happens(
                 shutdown_grace_seconds=0.05,
             ) as app,
             running_api(app.settings, under_test.parts()) as api,
-            grpc.aio.insecure_channel(f"127.0.0.1:{api.port}") as channel,
+            grpc.aio.insecure_channel(f"127.0.0.1:{api.port}", DIRECT) as channel,
         ):
             stub = scheduler_pb2_grpc.SchedulerServiceStub(channel)
             answer = await stub.SubmitJobs(pb.SubmitJobsRequest(jobs=payloads(random.Random(seed))))

@@ -89,6 +89,10 @@ def _prose(path: Path) -> str:
 
 def _in_git(path: Path) -> str:
     shown = subprocess.run(
-        ["git", "show", f":notebooks/{path.name}"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "show", f":notebooks/{path.name}"],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     return shown.stdout if shown.returncode == 0 else ""

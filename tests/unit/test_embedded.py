@@ -21,7 +21,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from scheduler import embedded
-from scheduler.embedded import EmbeddedError, Services, default_folder, find, programs, running, start
+from scheduler.embedded import EmbeddedError, Services, default_folder, find, places, programs, running, start
 from scheduler.embedded import redis as redis_server
 from scheduler.embedded import server as server_module
 from scheduler.embedded.locks import is_held
@@ -69,25 +69,27 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> None:
 def processes_of(text: str) -> list[str]:
     """The living processes whose arguments contain a text."""
     lines = subprocess.run(
-        ["ps", "-axww", "-o", "pid=,stat=,args="], capture_output=True, text=True, errors="replace"
+        ["ps", "-axww", "-o", "pid=,stat=,args="], capture_output=True, encoding="utf-8", errors="replace"
     )
     return [line for line in lines.stdout.splitlines() if text in line and line.split()[1][0] != "Z"]
 
 
 def is_alive(pid: int) -> bool:
     state = subprocess.run(
-        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, encoding="utf-8"
     ).stdout.strip()
     return state != "" and not state.startswith("Z")
 
 
 def parent_of(pid: int) -> int:
-    return int(subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True).stdout)
+    return int(
+        subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, encoding="utf-8").stdout
+    )
 
 
 def pids(folder: Path) -> list[int]:
     """The two servers that run from a folder."""
-    return [json.loads((folder / f"{name}.json").read_text())["pid"] for name in ("postgres", "redis")]
+    return [json.loads((folder / f"{name}.json").read_text("utf-8"))["pid"] for name in ("postgres", "redis")]
 
 
 def query(services: Services | dict[str, str], statement: str) -> Any:
@@ -331,9 +333,9 @@ def test_a_process_that_took_over_an_old_pid_is_left_alone(folder: Path) -> None
         pass
     with subprocess.Popen(["sleep", "600"]) as bystander:
         old = "\n".join([str(bystander.pid), "", "0", "1", "", "", "", "ready"])
-        (folder / "postgres" / "data" / "postmaster.pid").write_text(old)
+        (folder / "postgres" / "data" / "postmaster.pid").write_text(old, "utf-8")
         for name in ("postgres.pid", "redis.pid"):
-            (folder / name).write_text(str(bystander.pid))
+            (folder / name).write_text(str(bystander.pid), "utf-8")
         try:
             with running(folder, durable=False) as services:
                 assert query(services, "SELECT 1") == (1,)
@@ -383,10 +385,12 @@ def test_a_stranger_on_the_port_is_not_taken_for_ours(folder: Path, monkeypatch:
 @posix
 def test_a_record_from_before_is_not_believed(folder: Path) -> None:
     with running(folder, durable=False):
-        records = {name: json.loads((folder / name).read_text()) for name in ("postgres.json", "redis.json")}
+        records = {
+            name: json.loads((folder / name).read_text("utf-8")) for name in ("postgres.json", "redis.json")
+        }
     with stranger() as port:
         for name, record in records.items():
-            (folder / name).write_text(json.dumps(record | {"pid": 1, "port": port}))
+            (folder / name).write_text(json.dumps(record | {"pid": 1, "port": port}), "utf-8")
         assert find(folder) is None
         with start(folder, durable=False) as again:
             assert again.owned
@@ -429,7 +433,7 @@ def test_what_the_environment_says_about_other_servers_changes_nothing(new_folde
         "PYTHONPATH": str(REFERENCE),
         "PGPORT": "1",
         "PGDATA": "/nowhere",
-        "LC_ALL": "xx_YY",
+        "LC_COLLATE": "xx_YY",
     }
     with another_process(new_folder, env=env, cwd="/") as process:
         assert query(told(process)["environment"], "SELECT 1") == (1,)
@@ -439,7 +443,7 @@ def test_what_the_environment_says_about_other_servers_changes_nothing(new_folde
 def test_a_start_that_fails_names_the_log_and_leaves_nothing(new_folder: Path) -> None:
     with running(new_folder, durable=False):
         pass
-    with (new_folder / "postgres" / "data" / "postgresql.conf").open("a") as settings:
+    with (new_folder / "postgres" / "data" / "postgresql.conf").open("a", encoding="utf-8") as settings:
         settings.write("\nno_such_setting = 1\n")
     with pytest.raises(EmbeddedError) as failure:
         start(new_folder, durable=False)
@@ -459,7 +463,7 @@ def test_redis_failing_stops_postgres_too(folder: Path, monkeypatch: pytest.Monk
 
 
 def test_a_folder_that_cannot_be_made_is_named(base: Path) -> None:
-    (base / "file").write_text("")
+    (base / "file").write_text("", "utf-8")
     with pytest.raises(EmbeddedError, match=r"file.*SCHEDULER_DATA"):
         start(base / "file" / "data")
 
@@ -469,13 +473,22 @@ def test_nothing_is_found_and_nothing_made_where_nothing_ran(base: Path) -> None
     assert list(base.iterdir()) == []
 
 
+def test_a_path_goes_to_a_process_of_another_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor's is UTF-8: what is ä there, a process with Latin-1 takes for two letters."""
+    monkeypatch.setattr(os, "fsencode", lambda path: str(path).encode("latin-1"))
+    monkeypatch.setattr(os, "fsdecode", lambda path: path.decode("latin-1"))
+    mine = Path("/d\u00c3\u00a4t\u00c3\u00a4")
+    assert places.spelled(mine) == "/dätä"
+    assert places.from_spelled("/dätä") == mine
+
+
 def test_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SCHEDULER_DATA", raising=False)
     inside = tmp_path / "project" / "chapters"
     inside.mkdir(parents=True)
     monkeypatch.chdir(inside)
     assert default_folder() == inside / ".data"
-    (tmp_path / "project" / "pyproject.toml").write_text('[project]\nname = "scheduler-workbook"\n')
+    (tmp_path / "project" / "pyproject.toml").write_text('[project]\nname = "scheduler-workbook"\n', "utf-8")
     assert default_folder() == tmp_path / "project" / ".data"
     monkeypatch.setenv("SCHEDULER_DATA", str(tmp_path / "elsewhere"))
     assert default_folder() == tmp_path / "elsewhere"
@@ -527,7 +540,7 @@ def test_root_keeps_the_data_elsewhere_where_the_servers_cannot_reach_the_folder
     place: Path | None = None
     try:
         with running(folder, durable=False, say=said.append) as services:
-            place = Path(json.loads((folder / "postgres.json").read_text())["home"]).parent
+            place = Path(json.loads((folder / "postgres.json").read_text("utf-8"))["home"]).parent
             assert closed not in place.parents
             assert any(str(place) in line for line in said)
             assert (place / "postgres").stat().st_mode & 0o777 == 0o700

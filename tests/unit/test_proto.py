@@ -26,6 +26,7 @@ def protoc(*arguments):
     ]
     command = [
         sys.executable,
+        *("-X", "utf8"),  # protoc takes its arguments for UTF-8 in any locale
         "-m",
         "grpc_tools.protoc",
         *plugins,

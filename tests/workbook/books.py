@@ -162,7 +162,7 @@ class Book:
             "env": self.env,
             "stdin": subprocess.DEVNULL,
             "capture_output": True,
-            "text": True,
+            "encoding": "utf-8",
             "timeout": 60,
             **options,
         }

@@ -94,14 +94,14 @@ def test_a_folder_without_chapters_gives_one_sentence(book: Book) -> None:
 def test_reset_asks_first_and_takes_no_for_an_answer(book: Book, small: Path) -> None:
     book.workbook()  # knows the skeleton now
     write(small, DOUBLE)
-    before = small.read_text()
+    before = small.read_text(encoding="utf-8")
     said, code = _answered(book, "n\n", "reset", "numbers.py")
     assert "Put chapters/01_small/numbers.py back as it was handed out? Yours is kept. [y/N]" in said
     assert code == 1
-    assert small.read_text() == before
+    assert small.read_text(encoding="utf-8") == before
     _, code = _answered(book, "y\n", "reset", "numbers.py")
     assert code == 0
-    assert small.read_text() == SKELETON
+    assert small.read_text(encoding="utf-8") == SKELETON
 
 
 def test_reset_that_nobody_can_answer_changes_nothing(book: Book, small: Path) -> None:
@@ -119,12 +119,12 @@ def test_reset_keeps_a_copy_with_the_time_in_its_name_which_counts_for_nothing(
 ) -> None:
     book.workbook()
     write(small, DOUBLE)
-    written = small.read_text()
+    written = small.read_text(encoding="utf-8")
     done = book.workbook("reset", "--yes", str(small))
     assert done.returncode == 0, done.stderr
     [copy] = small.parent.glob(f"numbers.py.{time.strftime('%Y')}-*")
-    assert copy.read_text() == written
-    assert small.read_text() == SKELETON
+    assert copy.read_text("utf-8") == written
+    assert small.read_text(encoding="utf-8") == SKELETON
     assert copy.name in done.stdout
 
 
@@ -140,7 +140,7 @@ def test_reset_finds_the_skeleton_in_git_below_what_has_been_committed_since(boo
     git("commit", "-qam", "my answer")
     done = book.workbook("reset", "--yes", "01_small/numbers.py")
     assert "is a skeleton again (from git, commit " in done.stdout
-    assert small.read_text() == SKELETON
+    assert small.read_text(encoding="utf-8") == SKELETON
 
 
 def test_reset_without_any_skeleton_says_so(book: Book, small: Path) -> None:
@@ -178,7 +178,7 @@ def test_catch_up_fills_only_what_is_not_green_and_leaves_files_alone(book: Book
     done = book.workbook("catch-up", "3")
     assert "From the reference: 02_other. Your files are untouched." in done.stdout
     assert [path.read_bytes() for path in (small, second, third)] == before
-    kept = json.loads((book.root / ".workbook" / "caught-up.json").read_text())
+    kept = json.loads((book.root / ".workbook" / "caught-up.json").read_text("utf-8"))
     assert kept == {"chapters": ["02_other"]}
     screen = book.screen()
     assert screen[1] == "  02 other  ░░ ░  caught up: the reference's"
@@ -284,4 +284,4 @@ def test_the_commands_run_from_any_folder(book: Book, small: Path) -> None:
 
 
 def test_the_progress_folder_is_ignored_by_git() -> None:
-    assert ".workbook/" in (REPOSITORY / ".gitignore").read_text().split()
+    assert ".workbook/" in (REPOSITORY / ".gitignore").read_text("utf-8").split()

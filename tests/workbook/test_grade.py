@@ -81,10 +81,12 @@ def right(real: Class) -> Json:
         shutil.copy(REFERENCE / name, chapters / "01_queue")
     halve = ("return number / 2", "return number // 2")
     write(chapters / "02_other" / "numbers.py", *_renamed(DOUBLE, HALVE), halve)
-    (chapters / "01_queue" / "test_queue.py").write_text("def test_task_1_fails():\n    assert False\n")
+    (chapters / "01_queue" / "test_queue.py").write_text(
+        "def test_task_1_fails():\n    assert False\n", "utf-8"
+    )
     (chapters / "02_other" / "test_small.py").unlink()
-    (chapters / "02_other" / "helper.py").write_text("")
-    (chapters / "conftest.py").write_text("raise RuntimeError('I was loaded')\n")
+    (chapters / "02_other" / "helper.py").write_text("", "utf-8")
+    (chapters / "conftest.py").write_text("raise RuntimeError('I was loaded')\n", "utf-8")
     write(chapters / "01_queue" / "chapter.toml", ("minutes = 5", "minutes = 5000"))
     return real.grade("right", "--stretch")
 
@@ -111,7 +113,7 @@ def test_edited_tests_are_named_and_had_no_effect(right: Json) -> None:
 def test_an_answer_from_elsewhere_and_a_syntax_error_cost_their_own_tasks_alone(real: Class) -> None:
     chapters = real.student("wrong")
     shutil.copy(REFERENCE / "job_queue.py", chapters / "01_queue")
-    (chapters / "01_queue" / "submit_job.py").write_text("async def submit_job(app, new:\n")
+    (chapters / "01_queue" / "submit_job.py").write_text("async def submit_job(app, new:\n", "utf-8")
     taken = "from scheduler.worker.retries import *\n"
     write(
         chapters / "02_other" / "numbers.py",
@@ -184,7 +186,7 @@ def test_a_book_that_grades_itself_takes_the_tests_of_its_last_commit(book: Book
         subprocess.run([*git, *command], cwd=book.root, check=True)
     write(small, DOUBLE)
     tests = small.with_name("test_small.py")
-    tests.write_text(tests.read_text().replace("assert", "assert True or"))
+    tests.write_text(tests.read_text("utf-8").replace("assert", "assert True or"), "utf-8")
     done = book.workbook("grade", "--json")
     found = json.loads(done.stdout)
     assert found["book"].startswith("git ")

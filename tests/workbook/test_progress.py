@@ -131,7 +131,7 @@ def test_two_runs_at_once_both_count(book: Book, small: Path) -> None:
 
 def test_a_progress_file_that_can_not_be_written_fails_no_test(book: Book, small: Path) -> None:
     write(small, DOUBLE)
-    (book.root / ".workbook").write_text("in the way")
+    (book.root / ".workbook").write_text("in the way", "utf-8")
     done = book.pytest("chapters", "-k", "task_1_")
     assert (done.returncode, done.stderr) == (0, "")
     assert book.bar() == "░░ ░"

@@ -172,7 +172,7 @@ def test_what_no_cancellation_ends_does_not_end_the_run_of_tests_either(tmp_path
     )
     # Thrown away, the coroutine would get one more exception, and go round in the garbage collector for ever.
     done = subprocess.run(
-        [sys.executable, tmp_path / "mine.py"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, tmp_path / "mine.py"], capture_output=True, encoding="utf-8", timeout=60, check=False
     )
     assert (done.stdout, done.stderr) == ("over\n", "")
 

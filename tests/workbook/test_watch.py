@@ -103,7 +103,7 @@ def test_without_a_terminal_it_just_reruns(book: Book, small: Path) -> None:
         env=book.env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     assert process.stdout is not None
     try:

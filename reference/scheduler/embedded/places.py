@@ -104,6 +104,16 @@ def write_private(path: Path, text: str) -> None:
     new.replace(path)
 
 
+def spelled(path: Path | str) -> str:
+    """A path for processes of any locale: its bytes as UTF-8, whatever this process's locale makes of them."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
+def from_spelled(text: str) -> Path:
+    """The path that another process has `spelled`."""
+    return Path(os.fsdecode(text.encode("utf-8", "surrogateescape")))
+
+
 def clean_environment() -> dict[str, str]:
     """What a server needs of our environment: no PG*, which changes what it does, and no secrets."""
     kept = {"PATH", "LD_LIBRARY_PATH", "TMPDIR", "SYSTEMROOT", "COMSPEC", "TEMP", "TMP"}

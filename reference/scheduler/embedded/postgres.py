@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from scheduler.embedded import programs
-from scheduler.embedded.places import clean_environment, give, write_private
+from scheduler.embedded.places import clean_environment, from_spelled, give, write_private
 from scheduler.embedded.records import Record
 from scheduler.embedded.server import START_SECONDS, Server
 from scheduler.embedded.services import HOST
@@ -78,7 +78,7 @@ class Postgres(Server):
     @staticmethod
     def is_ready(record: Record) -> bool:
         """Whether the server with this pid says that it takes connections on this port."""
-        file = Path(record.home) / "data" / "postmaster.pid"
+        file = from_spelled(record.home) / "data" / "postmaster.pid"
         try:
             lines = [line.strip() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
         except OSError:
