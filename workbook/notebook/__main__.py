@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from scheduler import embedded
-from scheduler.cli.show import complain, dim, say
+from scheduler.cli.show import complain, dim, for_any_terminal, say
 
 from workbook.book import ROOT
 
@@ -30,6 +30,7 @@ STOP_SECONDS = 20.0
 
 def main(arguments: list[str]) -> int:
     """Open JupyterLab, with these options for it, and return its exit code when it has ended."""
+    for_any_terminal()
     if find_spec("jupyterlab") is None:
         complain("JupyterLab is not installed: pip install -c constraints.txt -e '.[notebooks]'")
         return 1

@@ -26,8 +26,9 @@ def main() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from scheduler.cli.app import app
     from scheduler.cli.failures import Failure
-    from scheduler.cli.show import complain
+    from scheduler.cli.show import complain, for_any_terminal
 
+    for_any_terminal()
     try:
         app()
     except Failure as failure:
