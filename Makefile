@@ -11,6 +11,21 @@ AGAIN = $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 # Most tests wait now and then, so two cores have work for three.
 SIDE_BY_SIDE = --numprocesses 3
 
+# A venv without pip is one that could not be finished, and is finished then. What fails leaves none behind.
+define MAKE_VENV
+test -e $(VENV) || made=yes; \
+said=$$($(PYTHON) -m venv $(VENV) 2>&1) || { \
+  test -z "$$made" || rm -rf $(VENV); \
+  case "$$said" in \
+    *"ensurepip is not"*|*"No module named venv"*|*"No module named ensurepip"*) \
+      echo "$(PYTHON) lacks what makes a virtual environment: apt install $(notdir $(PYTHON))-venv (Debian, Ubuntu)," \
+        "or uv venv --seed $(VENV), or take another: make PYTHON=python3.12 run";; \
+    *) echo "$$said"; echo "$(PYTHON) could not make $(VENV); what it said stands above.";; \
+  esac; \
+  exit 1; \
+}
+endef
+
 .PHONY: help run notebooks test check bench proto clean
 .DEFAULT_GOAL := help
 
@@ -53,7 +68,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed. If you have one under another name: make PYTHON=python3.12 run"; exit 1; }
 	@echo "==> setting up $(VENV); this takes a minute the first time"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import pip' 2>/dev/null || { $(MAKE_VENV); }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@
 

@@ -14,7 +14,7 @@ LOOKS = {
     *("TTY_COMPATIBLE", "TTY_INTERACTIVE", "MPLBACKEND"),
 }
 """How somebody likes their terminal."""
-TOOLS = {"PYTEST_ADDOPTS", "PYTHONWARNINGS", "CDPATH", "ENV", "BASH_ENV"}
+TOOLS = {"PYTEST_ADDOPTS", "PYTHONWARNINGS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "CDPATH", "ENV", "BASH_ENV"}
 """What a shell, Python and pytest do unasked."""
 PREFIXES = ("PG", "LOG_", "GIT_DIR", "GIT_INDEX", "GIT_WORK_TREE", "GIT_PREFIX")
 """Of libpq, which believes them beside any address; of the logs; and of git, which sets its own in a hook."""
