@@ -332,11 +332,11 @@ def test_a_process_that_took_over_an_old_pid_is_left_alone(folder: Path) -> None
     with running(folder, durable=False):
         pass
     with subprocess.Popen(["sleep", "600"]) as bystander:
-        old = "\n".join([str(bystander.pid), "", "0", "1", "", "", "", "ready"])
-        (folder / "postgres" / "data" / "postmaster.pid").write_text(old, "utf-8")
-        for name in ("postgres.pid", "redis.pid"):
-            (folder / name).write_text(str(bystander.pid), "utf-8")
         try:
+            old = "\n".join([str(bystander.pid), "", "0", "1", "", "", "", "ready"])
+            (folder / "postgres" / "data" / "postmaster.pid").write_text(old, "utf-8")
+            for name in ("postgres.pid", "redis.pid"):
+                (folder / name).write_text(str(bystander.pid), "utf-8")
             with running(folder, durable=False) as services:
                 assert query(services, "SELECT 1") == (1,)
             assert bystander.poll() is None
@@ -554,6 +554,16 @@ def test_root_keeps_the_data_elsewhere_where_the_servers_cannot_reach_the_folder
     finally:
         if place is not None:
             shutil.rmtree(place)
+
+
+@as_root
+def test_a_folder_that_root_makes_can_be_entered_under_any_umask(base: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with running(base / "new" / "data", durable=False):
+            assert (base / "new" / "data" / "postgres" / "data").is_dir()
+    finally:
+        os.umask(before)
 
 
 @as_root

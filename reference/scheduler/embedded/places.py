@@ -51,7 +51,12 @@ def made(folder: Path) -> Path:
     """The data folder, made if need be, with a note to git to leave it alone."""
     folder = folder.resolve()
     if not folder.is_dir():
+        new = [one for one in (folder, *folder.parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
+        if _is_root():
+            for one in new:
+                # Its servers run as another user, who must be able to enter, whatever root's umask says.
+                one.chmod(one.stat().st_mode | 0o011)
         (folder / ".gitignore").write_text("*\n", encoding="ascii")
     return folder
 
@@ -122,7 +127,7 @@ def clean_environment() -> dict[str, str]:
 
 def _account(folder: Path) -> Account | None:
     """Nobody in particular for an ordinary user; for root the owner of the data, else `nobody`."""
-    if sys.platform == "win32" or os.geteuid() != 0:
+    if not _is_root():
         return None
     import pwd
 
@@ -132,6 +137,10 @@ def _account(folder: Path) -> Account | None:
             return Account(owner.st_uid, owner.st_gid)
     nobody = pwd.getpwnam("nobody")
     return Account(nobody.pw_uid, nobody.pw_gid)
+
+
+def _is_root() -> bool:
+    return sys.platform != "win32" and os.geteuid() == 0
 
 
 def _is_reachable(path: Path, account: Account) -> bool:
