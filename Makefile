@@ -11,6 +11,11 @@ AGAIN = $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 # Most tests wait now and then, so two cores have work for three.
 SIDE_BY_SIDE = --numprocesses 3
 
+# RANDOM=1: the tests in an order by chance, whose number they say at the end; RANDOM=NUMBER: in that order again.
+ifdef RANDOM
+export PYTEST_ADDOPTS += --shuffle=$(if $(filter 1,$(RANDOM)),any,$(RANDOM))
+endif
+
 # A venv without pip is one that could not be finished, and is finished then. What fails leaves none behind.
 define MAKE_VENV
 test -e $(VENV) || made=yes; \

@@ -30,8 +30,9 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["shuffle"] = node.config.option.shuffle
 
 
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    return [f"the order of --shuffle={config.option.shuffle}"] if config.option.shuffle else []
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.option.shuffle:
+        terminalreporter.write_line(f"in the order of --shuffle={config.option.shuffle}")
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,4 +1,4 @@
-"""What the Makefile does about a Python that can't make a virtual environment, tried with Pythons that only pretend."""
+"""The Makefile: a Python that can't make a virtual environment, tried with Pythons that only pretend; random order."""
 
 import shutil
 import subprocess
@@ -39,6 +39,17 @@ def folder(tmp_path: Path) -> Path:
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("given", "options"), [("", ""), ("RANDOM=1", "--shuffle=any"), ("RANDOM=4711", "--shuffle=4711")]
+)
+def test_random_order_reaches_pytest(folder: Path, given: str, options: str) -> None:
+    with (folder / "Makefile").open("a", encoding="utf-8") as file:
+        file.write('\nshow:\n\t@echo "$$PYTEST_ADDOPTS"\n')
+    command = ["make", "--no-print-directory", "show", *given.split()]
+    shown = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=True)
+    assert shown.stdout.strip() == options
 
 
 def make(folder: Path, says: str = "", too_old: int = 0) -> "subprocess.CompletedProcess[str]":
