@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 
 from scheduler import embedded
 from scheduler.cli.show import complain, dim, for_any_terminal, say
+from scheduler.cli.waiting import end_of
 
 from workbook.book import ROOT
 
@@ -106,7 +107,7 @@ def _lab(arguments: list[str]) -> int:
         # Ctrl-C reaches JupyterLab too, which asks whether it is meant.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            return process.wait()
+            return end_of(process)
         finally:
             process.terminate()
             process.wait()

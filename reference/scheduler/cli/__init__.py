@@ -11,6 +11,7 @@
     sql.py psql.py                    SQL
     prune.py                          deletes finished jobs
     show.py failures.py               output and errors, the same everywhere
+    waiting.py                        waits in which no Ctrl-C is lost
 
 Exit codes: 0 done; 1 the server said no, or is away; 2 wrong usage or settings; 130 Ctrl-C. Heavy modules are imported
 where they are used, so that `scheduler get` answers at once.
