@@ -10,7 +10,7 @@ from scheduler.config import Settings
 from scheduler.server import RunningApi, running_api
 from scheduler.v1 import scheduler_pb2_grpc
 
-from tests import environment, under_test
+from tests import environment, patience, under_test
 from tests.helpers import DIRECT
 from workbook import mine
 from workbook.book import chapter
@@ -29,6 +29,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Right code is never called wrong: what the chapters do not ask for is no test of another scheduler's."""
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(patience.TEST_SECONDS))
     if under_test.is_reference():
         return
     left_out = [item for item in items if item.get_closest_marker("of_reference")]
@@ -44,7 +47,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_report_header() -> list[str]:
-    return [] if under_test.is_reference() else ["the scheduler under test:", *mine.table(under_test.own())]
+    how_long = f"patience: {patience.SECONDS:.0f} s for each wait"
+    under = [] if under_test.is_reference() else ["the scheduler under test:", *mine.table(under_test.own())]
+    return [how_long, *under]
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from benchmarks.figures import MEASURES
+from tests.patience import SECONDS
 from workbook.sandbox import Servers
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ def run(backends: Servers, *options: str) -> "subprocess.CompletedProcess[str]":
         },
         capture_output=True,
         encoding="utf-8",
-        timeout=300,
+        timeout=SECONDS,
         check=False,
     )
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import SECONDS
+
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 PROFILES = ("postgres", "cockroach")
@@ -40,7 +42,7 @@ def compose(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
         capture_output=True,
         encoding="utf-8",
-        timeout=30,
+        timeout=SECONDS,
         check=False,
     )
 
@@ -54,7 +56,7 @@ def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         [name, *arguments],
         capture_output=True,
         encoding="utf-8",
-        timeout=30,
+        timeout=SECONDS,
         check=False,
         stdin=subprocess.DEVNULL,
     )

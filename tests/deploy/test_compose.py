@@ -14,6 +14,8 @@ from scheduler.config import Settings
 from scheduler.server import METRICS_PORT as API_METRICS_PORT
 from scheduler.worker.service import METRICS_PORT as WORKER_METRICS_PORT
 
+from tests.patience import SECONDS
+
 from .files import DEPLOY, PASSWORDS, PROFILES, ROOT, compose
 
 SCHEDULER = ("api", "worker")
@@ -260,7 +262,7 @@ def test_the_cluster_is_made_once_however_often_it_starts(tmp_path: Path, made: 
         },
         capture_output=True,
         encoding="utf-8",
-        timeout=20,
+        timeout=SECONDS,
         check=False,
     )
     assert result.returncode == 0, result.stderr

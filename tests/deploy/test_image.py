@@ -15,6 +15,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.patience import SECONDS
+
 from .files import DEPLOY, ROOT
 
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
@@ -114,7 +116,7 @@ def test_the_api_and_the_worker_need_nothing_that_is_left_out() -> None:
         env={"PATH": "/nowhere"},
         capture_output=True,
         encoding="utf-8",
-        timeout=30,
+        timeout=SECONDS,
         check=False,
     )
     # It came as far as the first missing address, with everything imported.
@@ -147,7 +149,7 @@ def test_the_health_check_asks_whether_the_process_is_ready(status: int, healthy
     assert found is not None
     command = [sys.executable, *json.loads(found[1])[1:]]
     with answering(status) as port:
-        result = subprocess.run(command, env={"METRICS_PORT": str(port)}, timeout=20, check=False)
+        result = subprocess.run(command, env={"METRICS_PORT": str(port)}, timeout=SECONDS, check=False)
     assert (result.returncode == 0) is healthy
 
 

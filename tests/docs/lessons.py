@@ -10,11 +10,11 @@ from pathlib import Path
 from tests.docs.kinds import Kind, kind_of
 from tests.docs.pages import Block, Command
 from tests.docs.terminal import Result
+from tests.patience import SECONDS
 from workbook import book
 
 GREEN_BELOW = ("The core is done", "Stretch", "The half-way stop")
 AT_ONCE = 2
-TEST_RUN_SECONDS = 180
 WITHOUT_PLUGINS = "-pno:anyio -pno:valkey -pno:platformdirs -pno:xdist -pno:timeout -pno:cacheprovider"
 """A learner has not installed most of them, and each run is quicker without."""
 
@@ -60,7 +60,7 @@ class Runs:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=TEST_RUN_SECONDS,
+            timeout=2 * SECONDS,
             check=False,
         )
         return Result(Command(0, text), done.returncode, done.stdout.decode("utf-8", "replace"))

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ from scheduler.embedded import Services
 from tests.docs.kinds import Kind, kind_of, within_a_container
 from tests.docs.pages import ROOT, SHELLS, Block, Command, Page
 from tests.end_to_end.commands import clean_environment, environment_of, grpcurl_path
-from tests.helpers import DEADLINE
+from tests.patience import SECONDS, until_sync
 
 ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 BIN = Path(sys.executable).parent
@@ -110,16 +109,20 @@ class Window:
 
     def until(self, pattern: str) -> re.Match[str]:
         """Wait until it has said this."""
-        end = time.monotonic() + 2 * DEADLINE
-        while (found := re.search(pattern, self.text)) is None:
-            assert self._process.poll() is None, f"it ended without saying {pattern!r}:\n{self.text}"
-            assert time.monotonic() < end, f"it did not say {pattern!r}:\n{self.text}"
-            time.sleep(0.02)
+
+        def look() -> re.Match[str] | None:
+            ended = self._process.poll() is not None
+            found = re.search(pattern, self.text)
+            assert found or not ended, f"it ended without saying {pattern!r}:\n{self.text}"
+            return found
+
+        found = until_sync(look, lambda: f"it said {pattern!r}, after\n{self.text}")
+        assert found is not None
         return found
 
     def ends(self) -> int:
         """Wait for its end; gives the exit code."""
-        return self._process.wait(DEADLINE)
+        return self._process.wait(SECONDS)
 
     def ctrl_c(self) -> int:
         """Press Ctrl-C, and wait for its end; gives the exit code."""
@@ -171,7 +174,7 @@ class Terminal:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=3 * DEADLINE,
+            timeout=SECONDS,
             check=False,
         )
         return self._remembered(

@@ -28,7 +28,6 @@ PLAYED = (Kind.LIVE, Kind.SERVER)
 """Commands that are played in a terminal, page by page."""
 
 pytestmark = [
-    pytest.mark.timeout(240),
     pytest.mark.skipif(sys.platform == "win32", reason="the pages' commands are for a POSIX shell"),
 ]
 

@@ -22,6 +22,7 @@ import typer
 from tests.deploy.files import PASSWORDS, compose
 from tests.docs.kinds import Kind, kind_of
 from tests.docs.pages import ROOT, Block
+from tests.patience import SECONDS
 from workbook import book
 
 APPS = {"scheduler": "scheduler.cli.app", "workbook": "workbook.cli"}
@@ -100,7 +101,7 @@ def of_pytest(words: list[str], whole: bool) -> str | None:
 def _pytest_help() -> str:
     command = [sys.executable, "-m", "pytest", "--help"]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60, check=True
+        command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=SECONDS, check=True
     ).stdout
 
 
@@ -153,7 +154,9 @@ def of_docker(words: list[str], whole: bool) -> str | None:
         return f"compose.yaml makes no container {strange[0]}"
     if shutil.which("docker") is None:
         return None
-    done = subprocess.run([*words, "--help"], capture_output=True, encoding="utf-8", timeout=30, check=False)
+    done = subprocess.run(
+        [*words, "--help"], capture_output=True, encoding="utf-8", timeout=SECONDS, check=False
+    )
     return None if done.returncode == 0 else (done.stderr or done.stdout).splitlines()[0]
 
 

@@ -36,7 +36,6 @@ from tests.end_to_end.commands import (
 from tests.helpers import submit, until, until_status
 
 pytestmark = [
-    pytest.mark.timeout(120),
     pytest.mark.skipif(sys.platform == "win32", reason="signals and ps, as these tests use them, are POSIX"),
 ]
 
@@ -215,9 +214,19 @@ FAILURES = [
 ]
 
 
+AT_ONCE = 2
+"""Processes that a test starts side by side: more would only wait for each other."""
+
+
 @pytest.mark.of_reference
 async def test_a_failure_is_one_sentence_and_an_exit_code(client):
-    all_done = await asyncio.gather(*(scheduler(client, *arguments) for arguments, _, _ in FAILURES))
+    free = asyncio.Semaphore(AT_ONCE)
+
+    async def fails(arguments):
+        async with free:
+            return await scheduler(client, *arguments)
+
+    all_done = await asyncio.gather(*(fails(arguments) for arguments, _, _ in FAILURES))
     for done, (arguments, code, word) in zip(all_done, FAILURES, strict=True):
         assert (done.code, done.out) == (code, ""), arguments
         assert word in done.sentence

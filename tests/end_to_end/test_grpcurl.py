@@ -11,8 +11,6 @@ from tests.end_to_end.client import metric
 from tests.end_to_end.commands import clean_environment, execute, grpcurl_path, scheduler
 from tests.helpers import submit, until, until_status
 
-pytestmark = pytest.mark.timeout(60)
-
 SERVICE = "scheduler.v1.SchedulerService"
 UNKNOWN = "123e4567-e89b-12d3-a456-426614174000"
 BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"

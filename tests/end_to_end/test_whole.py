@@ -79,7 +79,7 @@ async def until_ended(stub: Stub, *job_ids: str) -> list[pb.JobStatus]:
         found = await asyncio.gather(*[state(stub, job_id) for job_id in job_ids])
         return found if all(one.state in ENDED for one in found) else None
 
-    return await until(look, f"{len(job_ids)} jobs have ended", 40)
+    return await until(look, f"{len(job_ids)} jobs have ended")
 
 
 def recorder() -> tuple[Callable[[Any, Job], Awaitable[None]], list[str]]:

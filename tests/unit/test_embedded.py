@@ -10,8 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,8 @@ from scheduler.embedded import EmbeddedError, Services, default_folder, find, pl
 from scheduler.embedded import redis as redis_server
 from scheduler.embedded import server as server_module
 from scheduler.embedded.locks import is_held
+
+from tests.patience import SECONDS, until_sync
 
 REFERENCE = Path(embedded.__file__).parents[2]
 IS_ROOT = sys.platform != "win32" and os.geteuid() == 0
@@ -59,13 +60,6 @@ os._exit(0)
 """
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"still waiting after {seconds:.0f} s: {what}"
-        time.sleep(0.01)
-
-
 def processes_of(text: str) -> list[str]:
     """The living processes whose arguments contain a text."""
     lines = subprocess.run(
@@ -94,7 +88,7 @@ def pids(folder: Path) -> list[int]:
 
 def query(services: Services | dict[str, str], statement: str) -> Any:
     url = services.database_url if isinstance(services, Services) else services["DATABASE_URL"]
-    with psycopg.connect(url, connect_timeout=30) as connection:
+    with psycopg.connect(url, connect_timeout=int(SECONDS)) as connection:
         cursor = connection.execute(statement)
         return cursor.fetchone() if cursor.description else None
 
@@ -123,7 +117,7 @@ def unused_in_the_end(path: Path) -> Iterator[None]:
     if sys.platform == "win32":
         return
     try:
-        until(lambda: not processes_of(str(path)), f"the processes of {path} to end")
+        until_sync(lambda: not processes_of(str(path)), f"the processes of {path} to end")
     finally:
         for line in processes_of(str(path)):
             with contextlib.suppress(ProcessLookupError):
@@ -191,7 +185,7 @@ def told(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    process.communicate("end\n", timeout=90)
+    process.communicate("end\n", timeout=SECONDS)
     assert process.returncode == 0
 
 
@@ -268,7 +262,7 @@ def test_the_servers_go_when_the_parent_is_killed(folder: Path) -> None:
         servers = pids(folder)
         assert all(is_alive(pid) for pid in servers)
         process.kill()
-        until(lambda: not any(is_alive(pid) for pid in servers), "the servers to end after their parent")
+        until_sync(lambda: not any(is_alive(pid) for pid in servers), "the servers to end after their parent")
     assert find(folder) is None
 
 
@@ -291,7 +285,7 @@ def test_a_forked_child_does_not_keep_the_servers(folder: Path) -> None:
         servers = pids(folder)
         assert all(is_alive(pid) for pid in servers), "the child's close() ended the parent's servers"
         process.kill()
-        until(lambda: not any(is_alive(pid) for pid in servers), "the servers to end after their parent")
+        until_sync(lambda: not any(is_alive(pid) for pid in servers), "the servers to end after their parent")
         assert is_alive(int(str(child)))
 
 
@@ -303,7 +297,7 @@ def test_leftovers_of_a_killed_supervisor_are_stopped(folder: Path) -> None:
         for pid in servers:
             os.kill(parent_of(pid), signal.SIGKILL)
         process.kill()
-        until(lambda: not is_alive(process.pid), "the owner to end, if only as a zombie")
+        until_sync(lambda: not is_alive(process.pid), "the owner to end, if only as a zombie")
         assert all(is_alive(pid) for pid in servers)
         assert find(folder) is None, "a server without a supervisor was taken for a running one"
         said: list[str] = []
@@ -318,7 +312,7 @@ def test_a_server_that_crashed_is_started_again_beside_the_other(folder: Path) -
     with start(folder, durable=False) as first:
         postgres, redis_pid = pids(folder)
         os.kill(postgres, signal.SIGKILL)
-        until(lambda: find(folder) is None, "the crash to be noticed")
+        until_sync(lambda: find(folder) is None, "the crash to be noticed")
         with start(folder, durable=False) as second:
             assert second.owned
             assert query(second.services, "SELECT 1") == (1,)
@@ -423,7 +417,9 @@ def test_both_listen_on_loopback_alone_and_want_the_password(folder: Path) -> No
         with pytest.raises(redis.AuthenticationError):
             redis.Redis(services.redis_host, services.redis_port, retry=Retry(NoBackoff(), 0)).ping()
         with pytest.raises(psycopg.OperationalError, match="password"):
-            psycopg.connect(services.database_url.replace("scheduler:", "scheduler:not-"), connect_timeout=30)
+            psycopg.connect(
+                services.database_url.replace("scheduler:", "scheduler:not-"), connect_timeout=int(SECONDS)
+            )
 
 
 @posix

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import SECONDS
+
 ROOT = Path(__file__).parents[2]
 DEBIAN = "The virtual environment was not created successfully because ensurepip is not\navailable.  On Debian/Ubuntu…"
 NO_MODULE = "/usr/bin/python3: No module named venv"
@@ -63,7 +65,7 @@ def make(folder: Path, says: str = "", too_old: int = 0) -> "subprocess.Complete
         env={"PATH": "/usr/local/bin:/usr/bin:/bin", "PRETEND": IN_VENV},
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=SECONDS,
         check=False,
     )
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
+from tests.patience import SECONDS
+
 REPOSITORY = Path(__file__).parents[2]
 
 TOML = """
@@ -163,7 +165,7 @@ class Book:
             "stdin": subprocess.DEVNULL,
             "capture_output": True,
             "encoding": "utf-8",
-            "timeout": 60,
+            "timeout": SECONDS,
             **options,
         }
         return subprocess.run([sys.executable, *arguments], **everything)  # type: ignore[call-overload, no-any-return]

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import pty
-import resource
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import SECONDS, end
 from tests.workbook.books import DOUBLE, HALVE, REPOSITORY, SKELETON, Book, write
 from workbook import book as own_book
 from workbook import comparing, places
@@ -160,10 +160,13 @@ def _answered(book: Book, answer: str, *arguments: str) -> tuple[str, int]:
         stdin=theirs,
         stdout=subprocess.PIPE,
     )
-    os.write(ours, answer.encode())
-    said, _ = process.communicate(timeout=30)
-    os.close(ours)
-    os.close(theirs)
+    try:
+        os.write(ours, answer.encode())
+        said, _ = process.communicate(timeout=SECONDS)
+    finally:
+        end(process)
+        os.close(ours)
+        os.close(theirs)
     return said.decode(), process.returncode
 
 
@@ -257,18 +260,39 @@ def test_every_note_is_about_an_entry_point_of_the_reference_and_no_chapter_has_
         assert found, f"the reference of {chapter.name} has no {note['entry']}"
 
 
-# -- speed, and characters
+# -- imports, and characters
 
 
-def test_a_command_that_runs_no_test_needs_less_than_half_a_second(book: Book, small: Path) -> None:
-    took = {}
-    for arguments in ("", "hint", "hint --again", "--help", "catch-up 1"):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        book.process(*arguments.split())
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        # Of the processor, not of the clock: the machine may be busy with others.
-        took[arguments] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert max(took.values()) < 0.5, took
+HEAVY = {
+    "grpc",
+    "psycopg",
+    "redis",
+    "pytest",
+    "_pytest",
+    "asyncio",
+    "prometheus_client",
+    "structlog",
+    "httpx",
+}
+"""What takes a learner's time to import, and belongs to servers and test runs."""
+IMPORTED = """
+import sys
+from workbook.cli import main
+sys.argv = ["workbook", *sys.argv[1:]]
+try:
+    main()
+finally:
+    sys.stderr.write("imported " + " ".join({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.mark.parametrize("arguments", ["", "hint", "hint --again", "--help", "catch-up 1"])
+def test_a_command_that_runs_no_test_imports_nothing_heavy(book: Book, small: Path, arguments: str) -> None:
+    done = book.python("-c", IMPORTED, *arguments.split())
+    said, _, imported = done.stderr.rpartition("imported ")
+    assert (done.returncode, said) == (0, "")
+    assert "typer" in imported.split()
+    assert not HEAVY & set(imported.split())
 
 
 def test_a_terminal_without_blocks_and_dots_gets_plain_characters(book: Book, small: Path) -> None:

@@ -24,6 +24,7 @@ from scheduler.server import METRICS_PORT as API_METRICS_PORT
 from scheduler.worker.service import METRICS_PORT as WORKER_METRICS_PORT
 
 from tests.chapters.test_proofs import _function, _runs_of_three, _squeeze
+from tests.patience import SECONDS
 from tests.workbook.books import REPOSITORY
 from workbook import export, skeletons
 from workbook.book import Chapter, chapters
@@ -80,7 +81,7 @@ def _python(copy: Path, installed: Path, *arguments: str) -> "subprocess.Complet
     }
     command = [sys.executable, *arguments]
     return subprocess.run(
-        command, cwd=copy, env=env, capture_output=True, encoding="utf-8", timeout=60, check=False
+        command, cwd=copy, env=env, capture_output=True, encoding="utf-8", timeout=SECONDS, check=False
     )
 
 
