@@ -31,6 +31,7 @@ WHOLE = (
     "tests/conftest.py",
     "tests/environment.py",
     "tests/helpers.py",
+    "tests/patience.py",
     "tests/proxies.py",
     "tests/shuffled.py",
     "tests/under_test.py",

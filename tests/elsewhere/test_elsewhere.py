@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.terminal import NOT_COPIED, Window
+from tests.patience import SECONDS
 
 ROOT = Path(__file__).parents[2]
 PROXY = "http://127.0.0.1:9"
@@ -35,7 +36,6 @@ SHELL = {
 }
 CAREFUL = {"PYTHONWARNDEFAULTENCODING": "1", "PYTHONWARNINGS": "default::EncodingWarning"}
 """Latin-1 reads anything, wrongly: let Python say which file was read as the locale wants it."""
-SECONDS = 120
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="umask and locales of POSIX"),
