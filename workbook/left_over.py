@@ -28,6 +28,10 @@ HOLDERS = (
 )
 
 
+found: list[str] = []
+"""What this process had to take back at the end of a run, because nobody had before."""
+
+
 def new_database(kind: str, run: str) -> str:
     """A name for a database of this run."""
     return f"{kind}_{run}_{secrets.token_hex(6)}"
@@ -48,6 +52,7 @@ def named(connection: "psycopg.Connection[Any]") -> Iterator[str]:
     finally:
         # What could not be taken back one by one: a connection may have been lost in mid-run.
         for name in databases(connection, run):
+            found.append(f"the database {name}")
             drop(connection, name)
 
 
@@ -78,6 +83,14 @@ def sweep_claims(redis: Redis, index_of: Callable[[int], Redis], run: str) -> No
         if client_name(_text(owner)) not in living and _taken_over(redis, key, owner, run):
             with index_of(int(_text(key).removeprefix(CLAIM))) as index:
                 index.flushdb()
+            redis.delete(key)
+
+
+def give_back_claims(redis: Redis, run: str) -> None:
+    """Give back what this run still claims at its end."""
+    for key in redis.scan_iter(f"{CLAIM}*"):
+        if (owner := redis.get(key)) is not None and _text(owner) == run:
+            found.append(f"the claim {_text(key)}")
             redis.delete(key)
 
 

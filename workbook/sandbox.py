@@ -125,7 +125,9 @@ class Servers:
             return _shape(inside)
 
     def close(self) -> None:
-        """Drop the databases that wait to be used again."""
+        """Drop the databases that wait to be used again, and give back what is still claimed."""
+        with self._redis(0) as claims:
+            left_over.give_back_claims(claims, self.run)
         with self._connection() as connection:
             while self._emptied:
                 drop(connection, self._emptied.pop())
