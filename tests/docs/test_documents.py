@@ -198,6 +198,11 @@ def test_the_database_accepts_the_statements_that_are_shown(settings: Settings) 
 # --- the tests of lessons, which began long ago
 
 
+def test_a_sample_of_them_is_run_as_it_stands() -> None:
+    wanted = {text for block in of_kind(Kind.TESTS) for text in lessons.wanted(block)}
+    assert wanted >= set(lessons.SAMPLE), "the pages have changed"
+
+
 @each(of_kind(Kind.TESTS))
 def test_a_lesson_s_tests_are_as_the_lesson_says(block: Block, tests_of_lessons: lessons.Runs) -> None:
     for text, command in lessons.wanted(block).items():
