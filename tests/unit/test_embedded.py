@@ -30,6 +30,11 @@ from tests.patience import SECONDS, until_sync
 REFERENCE = Path(embedded.__file__).parents[2]
 IS_ROOT = sys.platform != "win32" and os.geteuid() == 0
 
+ROUNDS = (
+    "SELECT split_part(split_part(rolpassword, '$', 2), ':', 1) FROM pg_authid WHERE rolname = current_user"
+)
+"""How many rounds the hash of the password has."""
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs kill -9, ps and fork")
 as_root = pytest.mark.skipif(not IS_ROOT, reason="only root runs the servers as another user")
 
@@ -197,6 +202,7 @@ def test_a_first_start_makes_and_gives_both_servers(new_folder: Path) -> None:
             "200",
             "UTC",
         )
+        assert query(services, ROUNDS) == ("1",), "tests pay for each connection"
         assert client(services).config_get("databases") == {"databases": "256"}
         assert find(new_folder) == services
         assert services.environment()["REDIS_PORT"] == str(services.redis_port)
@@ -209,6 +215,7 @@ def test_data_is_kept_between_runs(new_folder: Path) -> None:
         query(services, "CREATE TABLE kept AS SELECT 7 AS n")
         client(services).set("kept", "7")
         assert query(services, "SELECT current_setting('fsync')") == ("on",)
+        assert query(services, ROUNDS) == ("4096",)
     with running(new_folder) as services:
         assert query(services, "SELECT n FROM kept") == (7,)
         assert client(services).get("kept") == "7"
