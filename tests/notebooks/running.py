@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import psutil
-from nbclient import NotebookClient
 from scheduler import embedded
 from scheduler.embedded.locks import is_held
 
@@ -68,6 +66,10 @@ def environment(**changes: str) -> dict[str, str]:
 
 def run(path: Path, folder: Path, **changes: str) -> Ran:
     """Run a notebook. `folder` takes what IPython writes, and its settings in the home folder are left out."""
+    # Not above: each process of a test run reads this file, and one runs notebooks.
+    import nbformat
+    from nbclient import NotebookClient
+
     book = nbformat.read(path, as_version=4)
     client = NotebookClient(
         book, timeout=int(SECONDS), kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
