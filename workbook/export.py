@@ -32,6 +32,7 @@ WHOLE = (
     "tests/environment.py",
     "tests/helpers.py",
     "tests/patience.py",
+    "tests/prepared",
     "tests/proxies.py",
     "tests/shuffled.py",
     "tests/under_test.py",

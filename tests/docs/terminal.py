@@ -17,6 +17,7 @@ from pathlib import Path
 from scheduler.config import Settings
 from scheduler.embedded import Services
 
+from tests import prepared
 from tests.docs.kinds import Kind, kind_of, within_a_container
 from tests.docs.pages import ROOT, SHELLS, Block, Command, Page
 from tests.end_to_end.commands import clean_environment, environment_of, grpcurl_path
@@ -75,6 +76,14 @@ def reader_s(environment: dict[str, str], book: Path) -> dict[str, str]:
         "no_proxy": "localhost,127.0.0.1",
         **{f"GIT_{who}_{what}": "a@b.c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
     }
+
+
+def put_prepared(name: str, folder: Path, environment: dict[str, str]) -> None:
+    """A program that does what the installed one of this name does, and begins sooner."""
+    words = prepared.python(environment, str(BIN / name))
+    program = folder / name
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', "utf-8")
+    program.chmod(0o755)
 
 
 def two_free_ports() -> str:
@@ -142,6 +151,8 @@ class Terminal:
         self.page = page
         self.book = self.folder = copy_of_the_book(folder)
         self._environment = reader_s(environment_of(settings, **QUICK), self.book)
+        for name in ("scheduler", "workbook"):
+            put_prepared(name, self.book.parent / "bin", self._environment)
         self._results: dict[int, list[Result]] = {}
         self._window: Window | None = None
         self._served = ""

@@ -17,6 +17,7 @@ from typing import Any
 
 from scheduler.config import Settings
 
+from tests import prepared
 from tests.patience import deadline, within
 
 SCHEDULER = [sys.executable, "-m", "scheduler"]
@@ -104,7 +105,8 @@ async def execute(command: list[str], environment: dict[str, str], stdin: str = 
 
 async def scheduler(environment: dict[str, str], *arguments: str, stdin: str = "") -> Done:
     """Run `scheduler …` to its end."""
-    return await execute([*SCHEDULER, *arguments], environment, stdin)
+    command = prepared.python(environment, "-m", "scheduler", *arguments)
+    return await execute(command, environment, stdin)
 
 
 class Server:
