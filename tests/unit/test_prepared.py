@@ -73,7 +73,7 @@ def test_it_has_what_its_caller_gave_it_and_ends_as_it_says(
 
 def test_a_failure_has_its_traceback_and_code_1(tmp_path: Path) -> None:
     command = prepared.python(dict(os.environ), script(tmp_path, "1 / 0"))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=SECONDS, check=False)
     assert done.returncode == 1
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
 
@@ -81,7 +81,7 @@ def test_a_failure_has_its_traceback_and_code_1(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), STOPS, ids=lambda value: str(value))
 def test_a_signal_reaches_it_and_kill_9_does_too(tmp_path: Path, number: int, code: int) -> None:
     command = prepared.python(dict(os.environ), script(tmp_path, WAITING))
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8")
     try:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
@@ -95,9 +95,11 @@ def test_a_signal_reaches_it_and_kill_9_does_too(tmp_path: Path, number: int, co
 def test_what_python_reads_at_its_start_is_read_by_a_python_that_starts(tmp_path: Path) -> None:
     prepared_for = dict(os.environ)
     env = {**prepared_for, "PYTHONPATH": str(tmp_path)}
-    (tmp_path / "given.py").write_text("print('found')")
+    (tmp_path / "given.py").write_text("print('found')", "utf-8")
     command = prepared.python(prepared_for, "-m", "given")
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=SECONDS, check=False)
+    done = subprocess.run(
+        command, env=env, capture_output=True, encoding="utf-8", timeout=SECONDS, check=False
+    )
     assert done.stdout == "found\n"
 
 
