@@ -5,11 +5,32 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-# A machine that stalls for seconds can miss a deadline. What failed runs once more, alone, and must pass then.
-AGAIN = $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+# What failed runs once more, alone. What passes then is named at the end and in .flakes, and two such make it red.
+PYTEST = $(BIN)/python -m pytest -p tests.second_try
+export TEST_RUN := $(shell date +%Y-%m-%dT%H:%M:%S)
 
 # Most tests wait now and then, so two cores have work for three.
 SIDE_BY_SIDE = --numprocesses 3
+
+# RANDOM=1: the tests in an order by chance, whose number they say at the end; RANDOM=NUMBER: in that order again.
+ifdef RANDOM
+export PYTEST_ADDOPTS += --shuffle=$(if $(filter 1,$(RANDOM)),any,$(RANDOM))
+endif
+
+# A venv without pip is one that could not be finished, and is finished then. What fails leaves none behind.
+define MAKE_VENV
+test -e $(VENV) || made=yes; \
+said=$$($(PYTHON) -m venv $(VENV) 2>&1) || { \
+  test -z "$$made" || rm -rf $(VENV); \
+  case "$$said" in \
+    *"ensurepip is not"*|*"No module named venv"*|*"No module named ensurepip"*) \
+      echo "$(PYTHON) lacks what makes a virtual environment: apt install $(notdir $(PYTHON))-venv (Debian, Ubuntu)," \
+        "or uv venv --seed $(VENV), or take another: make PYTHON=python3.12 run";; \
+    *) echo "$$said"; echo "$(PYTHON) could not make $(VENV); what it said stands above.";; \
+  esac; \
+  exit 1; \
+}
+endef
 
 .PHONY: help run notebooks test check bench proto clean
 .DEFAULT_GOAL := help
@@ -31,9 +52,9 @@ notebooks: $(VENV)/.installed-notebooks
 
 test: check
 	@echo "==> tests of the scheduler and the workbook"
-	@$(BIN)/python -m pytest tests --ignore tests/chapters $(SIDE_BY_SIDE) --dist loadfile || $(AGAIN) tests --ignore tests/chapters
+	@$(PYTEST) tests --ignore tests/chapters $(SIDE_BY_SIDE) --dist loadfile
 	@echo "==> proofs of the chapters (some minutes)"
-	@$(BIN)/python -m pytest tests/chapters $(SIDE_BY_SIDE) || $(AGAIN) tests/chapters
+	@$(PYTEST) tests/chapters $(SIDE_BY_SIDE)
 
 check: $(VENV)/.installed-dev
 	@echo "==> ruff"
@@ -53,7 +74,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed. If you have one under another name: make PYTHON=python3.12 run"; exit 1; }
 	@echo "==> setting up $(VENV); this takes a minute the first time"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import pip' 2>/dev/null || { $(MAKE_VENV); }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from scheduler.cli.show import for_any_terminal
 from scheduler.embedded import EmbeddedError
 
 from benchmarks import budgets, report, table
@@ -34,6 +35,7 @@ progress = Console(stderr=True, highlight=False)
 
 def main() -> None:
     """Run the command line."""
+    for_any_terminal()
     typer.run(benchmarks)
 
 

@@ -40,7 +40,13 @@ def set_up(entries: Iterable[Entry], say: Callable[[str], None]) -> None:
 
 def _install(folder: Path, requirements: Path) -> None:
     command = [str(_python(folder)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run([*command, "-r", str(requirements)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "-r", str(requirements)],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
         raise SetupFailed(f"{requirements.name} can't be installed: {last}")

@@ -10,13 +10,17 @@ from scheduler.config import Settings
 from scheduler.server import RunningApi, running_api
 from scheduler.v1 import scheduler_pb2_grpc
 
-from tests import under_test
+from tests import environment, patience, under_test
+from tests.helpers import DIRECT
 from workbook import mine
 from workbook.book import chapter
 from workbook.sandbox import Servers, servers
 
+pytest_plugins = ["tests.prepared", "tests.shuffled"]
+
 
 def pytest_configure(config: pytest.Config) -> None:
+    environment.make_ordinary()
     under_test.choose(config)
     # A shell that starts a job in the background lets it ignore Ctrl-C, and so would all that the tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -25,6 +29,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Right code is never called wrong: what the chapters do not ask for is no test of another scheduler's."""
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(patience.TEST_SECONDS))
     if under_test.is_reference():
         return
     left_out = [item for item in items if item.get_closest_marker("of_reference")]
@@ -40,7 +47,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_report_header() -> list[str]:
-    return [] if under_test.is_reference() else ["the scheduler under test:", *mine.table(under_test.own())]
+    how_long = f"patience: {patience.SECONDS:.0f} s for each wait"
+    under = [] if under_test.is_reference() else ["the scheduler under test:", *mine.table(under_test.own())]
+    return [how_long, *under]
 
 
 @pytest.fixture(scope="session")
@@ -72,5 +81,5 @@ async def api(settings: Settings) -> AsyncIterator[RunningApi]:
 @pytest.fixture
 async def stub(api: RunningApi) -> AsyncIterator["scheduler_pb2_grpc.SchedulerServiceAsyncStub"]:
     """A client of `api`."""
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{api.port}") as channel:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{api.port}", DIRECT) as channel:
         yield scheduler_pb2_grpc.SchedulerServiceStub(channel)

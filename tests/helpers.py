@@ -1,32 +1,22 @@
-"""Waiting for events, with a deadline; and the shortest way to say common things."""
+"""The shortest way to say common things; `until` is the suite's own, of `tests.patience`."""
 
-import asyncio
 import os
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID, uuid4
 
 from scheduler.app import App
 from scheduler.jobs import Job, NewJob, Status, get_job_row
 
-T = TypeVar("T")
+from tests.patience import until
 
-DEADLINE = 20.0
+__all__ = ["DIRECT", "SEED", "SOME_ID", "submit", "until", "until_status"]
+
 SEED = int(os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid4().hex)[:8], 16)
 """Another number in each run, but the same in all its processes: they must agree on the names of the tests."""
+DIRECT = [("grpc.enable_http_proxy", 0)]
+"""The options of a channel to this machine, past any proxy for the web."""
 SOME_ID = "5f0c1b7e-3c55-4c8e-9d2a-1f6b8f3f7a10"
 """An id for the name of a test."""
-
-
-async def until(look: Callable[[], Awaitable[T]], what: str, seconds: float = DEADLINE) -> T:
-    """Look again and again until `look` gives something true, and return that. Fails with `what` at the deadline."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not (found := await look()):
-                await asyncio.sleep(0.005)
-            return found
-    except TimeoutError:
-        raise AssertionError(f"waited {seconds:g} s in vain: {what}") from None
 
 
 async def until_status(app: App, task_id: UUID, *wanted: Status) -> Job:

@@ -75,7 +75,8 @@ def git() -> Check:
             ["git", "rev-parse", "--is-inside-work-tree"],
             cwd=ROOT,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             timeout=20,
         )

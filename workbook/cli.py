@@ -52,9 +52,7 @@ def main() -> None:
     # gRPC's core writes complaints of its own to standard error, before ours, which say more.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from scheduler.cli.failures import Failure
-    from scheduler.cli.show import complain
-
-    from workbook.screen import for_any_terminal
+    from scheduler.cli.show import complain, for_any_terminal
 
     for_any_terminal()
     try:

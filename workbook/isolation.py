@@ -17,16 +17,14 @@ from typing import Any
 
 KEPT = (
     "PATH",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
     "LD_LIBRARY_PATH",
     "VIRTUAL_ENV",
     "SYSTEMROOT",
     "COMSPEC",
     "PATHEXT",
 )
-"""What a Python process needs of our environment. No tokens, no keys, no proxies, no agents."""
+"""What a Python process needs of our environment. No tokens, no keys, no proxies, no agents; and no
+locale, so that an answer is judged the same everywhere."""
 MARK = "WORKBOOK_GRADING"
 START_SECONDS = 60.0
 END_SECONDS = 10.0

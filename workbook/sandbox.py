@@ -6,7 +6,6 @@ name: give a server where tests may create databases, and a Redis whose indexes 
 """
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,9 @@ from scheduler.config import Settings
 from scheduler.embedded import EmbeddedError, Services
 from scheduler.migrations import changes
 
+from workbook import left_over
+from workbook.left_over import CLAIM, drop
+
 FAST: dict[str, Any] = {
     "grpc_port": 0,
     "metrics_port": 0,
@@ -37,7 +39,8 @@ FAST: dict[str, Any] = {
 }
 """Settings under which no test waits a second for anything."""
 
-CLAIM_SECONDS = 600
+CLAIM_SECONDS = 24 * 3_600
+"""For a Redis that does not tell who is connected. Elsewhere a claim ends with its owner."""
 MOST_RUNS = 16
 PATIENCE_SECONDS = 2.0
 
@@ -51,6 +54,8 @@ class Servers:
     """
 
     services: Services
+    run: str
+    """The name of this test run: its databases and its claims carry it, so that nobody's can be told from ours."""
     template: str
     _emptied: list[str] = field(default_factory=list, repr=False, compare=False)
 
@@ -72,7 +77,7 @@ class Servers:
 
     @contextmanager
     def _database(self) -> Iterator[str]:
-        name = _new_name("test")
+        name = left_over.new_database("test", self.run)
         with self._connection() as connection:
             self._make(connection, name)
             try:
@@ -87,22 +92,22 @@ class Servers:
                 _rename(connection, emptied, name)
                 return
             except psycopg.Error:
-                _drop(connection, emptied)
+                drop(connection, emptied)
         create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         connection.execute(create.format(*map(sql.Identifier, (name, self.template))))
 
     def _take_back(self, connection: "psycopg.Connection[Any]", name: str) -> None:
         """Empty it under a name that nobody knows, so that what still runs does not come back; or drop it."""
-        empty = _new_name("empty")
+        empty = left_over.new_database("empty", self.run)
         try:
             _rename(connection, name, empty)
         except psycopg.Error:
-            _drop(connection, name)
+            drop(connection, name)
             return
         if self._is_emptied(empty):
             self._emptied.append(empty)
         else:
-            _drop(connection, empty)
+            drop(connection, empty)
 
     def _is_emptied(self, name: str) -> bool:
         """Delete all rows. Whether it is as good as new then."""
@@ -110,7 +115,9 @@ class Servers:
             with self._connection(name) as inside:
                 if _shape(inside) != self._shape:
                     return False
-                inside.execute(EMPTY)
+                used = [sql.Identifier(table) for (table,) in inside.execute(USED)]
+                if used:
+                    inside.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(used)))
                 return True
         except psycopg.Error:
             return False
@@ -121,10 +128,12 @@ class Servers:
             return _shape(inside)
 
     def close(self) -> None:
-        """Drop the databases that wait to be used again."""
+        """Drop the databases that wait to be used again, and give back what is still claimed."""
+        with self._redis(0) as claims:
+            left_over.give_back_claims(claims, self.run)
         with self._connection() as connection:
             while self._emptied:
-                _drop(connection, self._emptied.pop())
+                drop(connection, self._emptied.pop())
 
     def _connection(self, name: str | None = None) -> "psycopg.Connection[Any]":
         url = self.services.database_url
@@ -134,24 +143,39 @@ class Servers:
     def _redis_index(self) -> Iterator[int]:
         """An index that no other test run uses now: it is claimed in index 0, and emptied before and after."""
         with self._redis(0) as claims:
-            databases = int(claims.config_get("databases")["databases"])
-            index = next(
-                index
-                for index in range(1, databases)
-                if claims.set(f"test-index:{index}", os.getpid(), nx=True, ex=CLAIM_SECONDS)
-            )
+            index = self._claimed(claims)
             try:
                 with self._redis(index) as redis:
                     redis.flushdb()
-                    yield index
-                    redis.flushdb()
+                    try:
+                        yield index
+                    finally:
+                        redis.flushdb()
             finally:
-                claims.delete(f"test-index:{index}")
+                claims.delete(f"{CLAIM}{index}")
+
+    def _claimed(self, claims: Redis) -> int:
+        databases = int(claims.config_get("databases")["databases"] or 0)
+        for index in range(1, databases):
+            if claims.set(f"{CLAIM}{index}", self.run, nx=True, ex=CLAIM_SECONDS):
+                return index
+        raise EmbeddedError(
+            f"All {databases - 1} indexes of Redis that tests may use are in use: end other test runs."
+        )
+
+    def sweep(self) -> None:
+        """Take away what runs that live no more have left in Redis."""
+        with self._redis(0) as claims:
+            left_over.sweep_claims(claims, self._redis, self.run)
 
     def _redis(self, index: int) -> Redis:
         services = self.services
         return Redis(
-            host=services.redis_host, port=services.redis_port, password=services.redis_password, db=index
+            host=services.redis_host,
+            port=services.redis_port,
+            password=services.redis_password,
+            db=index,
+            client_name=left_over.client_name(self.run),
         )
 
 
@@ -173,8 +197,14 @@ def servers() -> Iterator[Servers]:
         yield _open[0]
         return
     be_patient()
-    with _services() as services, _template(services) as template:
-        _open.append(Servers(services, template))
+    with (
+        _services() as services,
+        psycopg.connect(services.database_url, autocommit=True) as connection,
+        left_over.named(connection) as run,
+        _template(services, connection, run) as template,
+    ):
+        _open.append(Servers(services, run, template))
+        _open[0].sweep()
         try:
             yield _open[0]
         finally:
@@ -212,24 +242,27 @@ def _own_servers(folder: Path) -> Iterator[Services]:
 
 
 @contextmanager
-def _template(services: Services) -> Iterator[str]:
-    name = _new_name("template")
-    with psycopg.connect(services.database_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        try:
-            with psycopg.connect(_with_database(services.database_url, name), autocommit=True) as inside:
-                for change in changes():
-                    inside.execute(change.statement.encode())
-            yield name
-        finally:
-            _drop(connection, name)
+def _template(services: Services, connection: "psycopg.Connection[Any]", run: str) -> Iterator[str]:
+    name = left_over.new_database("template", run)
+    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        with psycopg.connect(_with_database(services.database_url, name), autocommit=True) as inside:
+            for change in changes():
+                inside.execute(change.statement.encode())
+        yield name
+    finally:
+        drop(connection, name)
 
 
 END_SESSIONS = """
     SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
     WHERE datname = %s AND backend_type = 'client backend'
 """
-EMPTY = "TRUNCATE tasks, task_attempts, db_tx_effects"
+USED = """
+    SELECT relname FROM pg_class WHERE relname IN ('tasks', 'task_attempts', 'db_tx_effects')
+        AND relkind = 'r' AND (pg_relation_size(oid) > 0 OR reltuples <> -1)
+"""
+"""The tables that are not as they were made. To truncate one takes longer than most tests work on it."""
 SHAPE = """
     SELECT format('table %s %s %s %s', oid, relnamespace, relkind, relname) AS thing FROM pg_class WHERE oid >= 16384
     UNION ALL
@@ -254,17 +287,9 @@ def _shape(connection: "psycopg.Connection[Any]") -> str:
     return "\n".join(sorted(thing for (thing,) in connection.execute(SHAPE)))
 
 
-def _new_name(kind: str) -> str:
-    return f"{kind}_{secrets.token_hex(6)}"
-
-
 def _rename(connection: "psycopg.Connection[Any]", name: str, new: str) -> None:
     connection.execute(END_SESSIONS, [name])
     connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*map(sql.Identifier, (name, new))))
-
-
-def _drop(connection: "psycopg.Connection[Any]", name: str) -> None:
-    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _with_database(url: str, name: str) -> str:

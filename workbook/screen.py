@@ -1,8 +1,6 @@
-"""What the commands write: bars, the next step, and characters that every terminal can show."""
+"""What the commands write: bars, and the next step."""
 
-import codecs
 import shutil
-import sys
 from collections.abc import Iterator
 
 import typer
@@ -19,24 +17,7 @@ COLOURS = {
     State.STALE: typer.colors.YELLOW,
     State.UNTESTED: typer.colors.BRIGHT_BLACK,
 }
-PLAIN = str.maketrans({"█": "#", "▒": "~", "░": ".", "✓": "+", "✗": "x", "·": "-", "─": "-", "→": ">"})
-PLAIN_TEXT = PLAIN | {ord("…"): "...", ord("«"): '"', ord("»"): '"', ord("’"): "'", ord("–"): "-"}
 WIDEST = 100
-
-
-def for_any_terminal() -> None:
-    """Let what this terminal's encoding lacks come out as plain characters, instead of an error."""
-    codecs.register_error("plain", _plainly)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="plain")
-
-
-def _plainly(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    text = error.object[error.start : error.end].translate(PLAIN_TEXT)
-    return "".join(char if char.isascii() else "?" for char in text), error.end
 
 
 def width() -> int:

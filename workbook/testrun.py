@@ -8,11 +8,11 @@ import os
 import sys
 
 import pytest
+from scheduler.cli.show import for_any_terminal
 
 from workbook.book import Chapter, chapter, task_number
 from workbook.child import end_with_parent
 from workbook.plugin import COMPANION, RESULTS
-from workbook.screen import for_any_terminal
 
 UNUSED = ("anyio", "valkey", "platformdirs")
 """Plugins that other packages bring along. No chapter uses them, and a learner would wait for their imports."""

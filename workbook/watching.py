@@ -9,6 +9,7 @@ from queue import Queue
 
 from scheduler.cli.failures import Failure, Refused
 from scheduler.cli.show import bold, complain, dim, say
+from scheduler.cli.waiting import next_of
 
 from workbook import book, screen
 from workbook.book import Chapter
@@ -57,7 +58,7 @@ class Watching:
             self._bar = KEYS if can_press else "Watching for saves; Ctrl-C quits."
             try:
                 self._test(self._at, "the start")
-                while self._handle(self._events.get()):
+                while self._handle(next_of(self._events)):
                     pass
             finally:
                 if self._child is not None:

@@ -344,7 +344,7 @@ class World:
                 self._open.enter_async_context(running_api(self._seen_by_code, self._parts)),
                 "starting the server",
             )
-            self._channel = grpc.insecure_channel(f"127.0.0.1:{api.port}")
+            self._channel = grpc.insecure_channel(f"127.0.0.1:{api.port}", [("grpc.enable_http_proxy", 0)])
             self._metrics_port = api.metrics_port
             if self._app is None:
                 self._app = api.app

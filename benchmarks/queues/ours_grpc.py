@@ -16,7 +16,9 @@ class OursGrpc(Ours):
 
     async def open(self) -> None:
         await super().open()
-        channel = aio.insecure_channel(f"127.0.0.1:{os.environ['GRPC_PORT']}")
+        channel = aio.insecure_channel(
+            f"127.0.0.1:{os.environ['GRPC_PORT']}", [("grpc.enable_http_proxy", 0)]
+        )
         await self._open.enter_async_context(channel)
         self.stub: scheduler_pb2_grpc.SchedulerServiceAsyncStub = scheduler_pb2_grpc.SchedulerServiceStub(
             channel

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from benchmarks.figures import MEASURES
+from tests.patience import SECONDS
 from workbook.sandbox import Servers
 
 ROOT = Path(__file__).parents[2]
@@ -29,8 +30,8 @@ def run(backends: Servers, *options: str) -> "subprocess.CompletedProcess[str]":
             "TEST_REDIS_URL": f"redis://:{password}@{services.redis_host}:{services.redis_port}",
         },
         capture_output=True,
-        text=True,
-        timeout=300,
+        encoding="utf-8",
+        timeout=SECONDS,
         check=False,
     )
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import SECONDS
+
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 PROFILES = ("postgres", "cockroach")
@@ -39,8 +41,8 @@ def compose(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         [binary, "--env-file", os.devnull, "--file", ROOT / "compose.yaml", *arguments],
         env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
         capture_output=True,
-        text=True,
-        timeout=30,
+        encoding="utf-8",
+        timeout=SECONDS,
         check=False,
     )
 
@@ -51,7 +53,12 @@ def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         package = {"promtool": "prometheus"}.get(name, name)
         pytest.skip(f"there is no {name} on PATH: apt-get install {package}")
     return subprocess.run(
-        [name, *arguments], capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL
+        [name, *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=SECONDS,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
 
 

@@ -14,6 +14,8 @@ from scheduler.config import Settings
 from scheduler.server import METRICS_PORT as API_METRICS_PORT
 from scheduler.worker.service import METRICS_PORT as WORKER_METRICS_PORT
 
+from tests.patience import SECONDS
+
 from .files import DEPLOY, PASSWORDS, PROFILES, ROOT, compose
 
 SCHEDULER = ("api", "worker")
@@ -147,7 +149,8 @@ def test_every_mounted_path_is_in_the_repository() -> None:
     for name, service in all_services().items():
         for volume in service.get("volumes", []):
             if volume["type"] == "bind":
-                assert Path(volume["source"]).exists(), f"{name}: {volume['source']}"
+                source = Path(os.fsdecode(volume["source"].encode()))
+                assert source.exists(), f"{name}: {volume['source']}"
                 assert volume["read_only"], f"{name}: {volume['source']}"
             else:
                 assert (
@@ -245,7 +248,7 @@ esac
 @pytest.mark.parametrize("made", ["no", "yes"])
 def test_the_cluster_is_made_once_however_often_it_starts(tmp_path: Path, made: str) -> None:
     fake, said = tmp_path / "cockroach", tmp_path / "said"
-    fake.write_text(FAKE)
+    fake.write_text(FAKE, "utf-8")
     fake.chmod(0o755)
     said.touch()
     result = subprocess.run(
@@ -258,12 +261,12 @@ def test_the_cluster_is_made_once_however_often_it_starts(tmp_path: Path, made: 
             "MADE": made,
         },
         capture_output=True,
-        text=True,
-        timeout=20,
+        encoding="utf-8",
+        timeout=SECONDS,
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    calls = said.read_text()
+    calls = said.read_text("utf-8")
     assert calls.count("init --insecure --host=cockroach-1:26257") == 2
     assert "CREATE DATABASE IF NOT EXISTS scheduler" in calls
     assert "--host=cockroach-1:5432" in calls

@@ -94,7 +94,7 @@ def test_promtool_accepts_every_query(tmp_path: Path) -> None:
         for number, (_, target) in enumerate(QUERIES)
     ]
     file = tmp_path / "queries.yml"
-    file.write_text(json.dumps({"groups": [{"name": "queries", "rules": rules}]}))
+    file.write_text(json.dumps({"groups": [{"name": "queries", "rules": rules}]}), "utf-8")
     result = tool("promtool", "check", "rules", file)
     assert result.returncode == 0, result.stdout + result.stderr
 

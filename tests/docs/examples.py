@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.docs.pages import Block
+from tests.patience import SECONDS
 
 RECORDER = Path(__file__).with_name("recorder.py")
 REMARKS = {
@@ -71,7 +72,7 @@ class Example:
         file.write_text(self.block.text, "utf-8")
         done = subprocess.run(
             [sys.executable, RECORDER, file],
-            cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False,
+            cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=SECONDS, check=False,
         )  # fmt: skip
         if done.returncode:
             yield f"it fails: {done.stderr}"

@@ -28,7 +28,6 @@ PLAYED = (Kind.LIVE, Kind.SERVER)
 """Commands that are played in a terminal, page by page."""
 
 pytestmark = [
-    pytest.mark.timeout(240),
     pytest.mark.skipif(sys.platform == "win32", reason="the pages' commands are for a POSIX shell"),
 ]
 
@@ -197,6 +196,11 @@ def test_the_database_accepts_the_statements_that_are_shown(settings: Settings) 
 
 
 # --- the tests of lessons, which began long ago
+
+
+def test_a_sample_of_them_is_run_as_it_stands() -> None:
+    wanted = {text for block in of_kind(Kind.TESTS) for text in lessons.wanted(block)}
+    assert wanted >= set(lessons.SAMPLE), "the pages have changed"
 
 
 @each(of_kind(Kind.TESTS))

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import os
 import re
 import shlex
 import shutil
@@ -21,6 +22,7 @@ import typer
 from tests.deploy.files import PASSWORDS, compose
 from tests.docs.kinds import Kind, kind_of
 from tests.docs.pages import ROOT, Block
+from tests.patience import SECONDS
 from workbook import book
 
 APPS = {"scheduler": "scheduler.cli.app", "workbook": "workbook.cli"}
@@ -48,7 +50,13 @@ def shell_faults(block: Block) -> Iterator[str]:
         place = f"{block.page}:{command.line}: {command.text}"
         if kind_of(command.text) is Kind.UNKNOWN:
             yield f"{place}: it is neither run nor only parsed for a reason: see tests/docs/kinds.py"
-        done = subprocess.run(["bash", "-n", "-c", command.text], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["bash", "-n", "-c", command.text.encode()],
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
         if done.returncode:
             yield f"{place}: {done.stderr.strip()}"
         elif wrong := fault(command.text):
@@ -92,7 +100,9 @@ def of_pytest(words: list[str], whole: bool) -> str | None:
 @cache
 def _pytest_help() -> str:
     command = [sys.executable, "-m", "pytest", "--help"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=SECONDS, check=True
+    ).stdout
 
 
 def of_make(words: list[str], whole: bool) -> str | None:
@@ -144,7 +154,9 @@ def of_docker(words: list[str], whole: bool) -> str | None:
         return f"compose.yaml makes no container {strange[0]}"
     if shutil.which("docker") is None:
         return None
-    done = subprocess.run([*words, "--help"], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [*words, "--help"], capture_output=True, encoding="utf-8", timeout=SECONDS, check=False
+    )
     return None if done.returncode == 0 else (done.stderr or done.stdout).splitlines()[0]
 
 

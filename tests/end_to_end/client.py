@@ -1,6 +1,5 @@
 """What a client sees: refusals in short, and the events of a stream."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from scheduler.v1 import scheduler_pb2_grpc
 from scheduler.worker.one_job import Outcome
 
 from tests import under_test
-from tests.helpers import DEADLINE, until
+from tests.helpers import DIRECT, until
+from tests.patience import deadline, within
 
 Stub = Any
 
@@ -46,9 +46,8 @@ class Refusal:
 
 async def refused(call: Awaitable[Any]) -> Refusal:
     """Make a call that must fail."""
-    async with asyncio.timeout(DEADLINE):
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await within(call, "the call failed")
     return refusal(caught.value)
 
 
@@ -74,14 +73,13 @@ async def invalid(call: Awaitable[Any]) -> list[str]:
 
 async def next_event(stream: Any) -> Any:
     """The next event of a stream, or `grpc.aio.EOF`."""
-    async with asyncio.timeout(DEADLINE):
-        return await stream.read()
+    return await within(stream.read(), "the stream said something")
 
 
 async def rest(stream: Any) -> list[pb.JobEvent]:
     """All that a stream still sends until it ends with OK."""
     events = []
-    async with asyncio.timeout(DEADLINE):
+    async with deadline("the stream ended"):
         while (event := await stream.read()) is not grpc.aio.EOF:
             events.append(event)
     return events
@@ -154,7 +152,7 @@ async def serving(settings: Settings, parts: Parts | None = None) -> AsyncIterat
 def channel_to(api: RunningApi, *options: tuple[str, Any]) -> grpc.aio.Channel:
     """A connection of its own to a server."""
     alone = ("grpc.use_local_subchannel_pool", 1)
-    return grpc.aio.insecure_channel(f"127.0.0.1:{api.port}", options=[alone, *options])
+    return grpc.aio.insecure_channel(f"127.0.0.1:{api.port}", options=[*DIRECT, alone, *options])
 
 
 @asynccontextmanager

@@ -18,7 +18,9 @@ from typing import Any
 
 from scheduler.config import Settings
 
-from tests.helpers import DEADLINE, until
+from tests import prepared
+from tests.helpers import until
+from tests.patience import deadline, within
 
 SCHEDULER = [sys.executable, "-m", "scheduler"]
 
@@ -94,10 +96,10 @@ async def execute(command: list[str], environment: dict[str, str], stdin: str = 
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(DEADLINE):
-            out, err = await process.communicate(stdin.encode())
+        out, err = await within(process.communicate(stdin.encode()), f"this ended: {command}")
     finally:
         end(process)
+        await process.wait()
     assert process.returncode is not None
     assert b"Traceback" not in err, err.decode()
     assert b"\x1b" not in out + err, "no colours in a pipe"
@@ -106,7 +108,8 @@ async def execute(command: list[str], environment: dict[str, str], stdin: str = 
 
 async def scheduler(environment: dict[str, str], *arguments: str, stdin: str = "") -> Done:
     """Run `scheduler …` to its end."""
-    return await execute([*SCHEDULER, *arguments], environment, stdin)
+    command = prepared.python(environment, "-m", "scheduler", *arguments)
+    return await execute(command, environment, stdin)
 
 
 class Server:
@@ -127,7 +130,7 @@ class Server:
 
     async def until_all(self, words: str, times: int) -> list[str]:
         """Wait until it has said this so many times; gives all those lines."""
-        async with asyncio.timeout(DEADLINE):
+        async with deadline(f"{words!r} was said, after\n{self.text}"):
             while len(found := [line for line in self.lines if words in line]) < times:
                 line = await self._read()
                 assert line is not None, f"it ended without saying {words!r}:\n{self.text}"
@@ -135,7 +138,7 @@ class Server:
 
     async def ends(self) -> int:
         """Wait until it has ended; gives its exit code."""
-        async with asyncio.timeout(DEADLINE):
+        async with deadline(f"the command ended that said\n{self.text}"):
             while await self._read() is not None:
                 pass
             code = await self._process.wait()

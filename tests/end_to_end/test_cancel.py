@@ -25,13 +25,12 @@ from tests.end_to_end.client import (
 )
 from tests.faults.tools import handling
 from tests.helpers import SOME_ID, submit, until, until_status
+from tests.patience import SECONDS, within
 from tests.proxies import proxied_redis
-
-pytestmark = pytest.mark.timeout(60)
 
 
 async def cancel(stub, task_id):
-    answer = await stub.CancelJob(pb.CancelJobRequest(job_id=str(task_id)), timeout=20)
+    answer = await stub.CancelJob(pb.CancelJobRequest(job_id=str(task_id)), timeout=SECONDS)
     return answer.cancelled
 
 
@@ -154,7 +153,7 @@ async def test_a_running_handler_is_told(settings, api, stub):
             task_id = await submit(api.app, "endless")
             await until_status(api.app, task_id, Status.RUNNING)
             assert await cancel(stub, task_id) is True
-            await asyncio.wait_for(told.wait(), 20)
+            await within(told.wait(), "the handler is told")
     job = await row(api.app, task_id)
     assert (job.status, job.attempts, job.last_error) == (Status.CANCELLED, 1, None)
     assert await api.app.db.fetch_all("SELECT * FROM task_attempts") == []

@@ -36,7 +36,6 @@ from tests.end_to_end.commands import (
 from tests.helpers import submit, until
 
 pytestmark = [
-    pytest.mark.timeout(120),
     pytest.mark.skipif(sys.platform == "win32", reason="signals and ps, as these tests use them, are POSIX"),
 ]
 
@@ -108,7 +107,7 @@ async def test_submit_twice_with_one_key_prints_one_id_as_json_too(client):
 
 
 async def test_a_payload_comes_from_a_file_or_from_standard_input(api, client, tmp_path):
-    (tmp_path / "payload.json").write_text('{"from": "file"}')
+    (tmp_path / "payload.json").write_text('{"from": "file"}', "utf-8")
     for argument, stdin, payload in (
         (f"@{tmp_path}/payload.json", "", {"from": "file"}),
         ("-", '{"from": "stdin"}', {"from": "stdin"}),
@@ -215,9 +214,19 @@ FAILURES = [
 ]
 
 
+AT_ONCE = 2
+"""Processes that a test starts side by side: more would only wait for each other."""
+
+
 @pytest.mark.of_reference
 async def test_a_failure_is_one_sentence_and_an_exit_code(client):
-    all_done = await asyncio.gather(*(scheduler(client, *arguments) for arguments, _, _ in FAILURES))
+    free = asyncio.Semaphore(AT_ONCE)
+
+    async def fails(arguments):
+        async with free:
+            return await scheduler(client, *arguments)
+
+    all_done = await asyncio.gather(*(fails(arguments) for arguments, _, _ in FAILURES))
     for done, (arguments, code, word) in zip(all_done, FAILURES, strict=True):
         assert (done.code, done.out) == (code, ""), arguments
         assert word in done.sentence
@@ -388,7 +397,7 @@ async def test_a_wrong_word_for_the_logs_is_one_sentence(environment, name):
 async def test_a_module_of_handlers_that_can_not_be_imported_is_one_sentence_that_says_where(
     environment, tmp_path
 ):
-    (tmp_path / "wrong_handlers.py").write_text("x = 1\ny = z\n")
+    (tmp_path / "wrong_handlers.py").write_text("x = 1\ny = z\n", "utf-8")
     with_path = {**environment, "PYTHONPATH": str(tmp_path)}
     wrong = await scheduler(with_path, "worker", "--handlers", "wrong_handlers")
     assert wrong.code == 2

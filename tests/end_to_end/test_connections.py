@@ -16,7 +16,8 @@ from scheduler.v1 import scheduler_pb2_grpc
 
 from tests import under_test
 from tests.end_to_end.client import channel_to, connected, ended, metric, next_event, refused, serving
-from tests.helpers import DEADLINE, submit, until
+from tests.helpers import submit, until
+from tests.patience import SECONDS
 from tests.proxies import Proxy
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.of_reference]
@@ -92,7 +93,7 @@ async def test_a_client_is_sent_to_a_new_connection_after_a_while(settings):
     async with serving(young, replace(under_test.parts(), get_job=get_job)) as (_, stub):
 
         async def came_anew():
-            await stub.GetJob(pb.GetJobRequest(), timeout=DEADLINE)
+            await stub.GetJob(pb.GetJobRequest(), timeout=SECONDS)
             return len(peers) > 1
 
         await until(came_anew, "the same client came by a second connection, and no call of it failed")
@@ -145,12 +146,12 @@ async def test_a_stopping_server_refuses_new_calls_and_answers_the_one_that_came
     async with AsyncExitStack() as client:
         async with running_api(settings, parts) as api:
             stub = await client.enter_async_context(connected(api))
-            before = asyncio.ensure_future(stub.GetJob(pb.GetJobRequest(), timeout=DEADLINE))
+            before = asyncio.ensure_future(stub.GetJob(pb.GetJobRequest(), timeout=SECONDS))
             await inside.wait()
 
             async def is_refused():
                 try:
-                    await stub.ListJobs(pb.ListJobsRequest(), timeout=DEADLINE)
+                    await stub.ListJobs(pb.ListJobsRequest(), timeout=SECONDS)
                 except grpc.aio.AioRpcError as error:
                     return error
 
@@ -180,7 +181,7 @@ async def test_in_the_pause_before_it_stops_it_serves_on_and_says_that_it_is_not
             pass
         async with httpx.AsyncClient(trust_env=False) as http:
             page = await http.get(f"http://127.0.0.1:{api.metrics_port}/readyz")
-        await stub.ListJobs(pb.ListJobsRequest(), timeout=DEADLINE)
+        await stub.ListJobs(pb.ListJobsRequest(), timeout=SECONDS)
         go_on.set()
         return page.status_code
 
@@ -197,7 +198,7 @@ async def test_in_the_pause_before_it_stops_it_serves_on_and_says_that_it_is_not
 async def test_a_call_that_never_ends_is_ended_with_unavailable_after_the_grace(settings):
     parts, inside, _ = holding("get_job")
     hasty = settings.model_copy(update={"shutdown_grace_seconds": 0.1})
-    async with AsyncExitStack() as client, asyncio.timeout(DEADLINE):
+    async with AsyncExitStack() as client, asyncio.timeout(SECONDS):
         async with running_api(hasty, parts) as api:
             stub = await client.enter_async_context(connected(api))
             call = asyncio.ensure_future(refused(stub.GetJob(pb.GetJobRequest())))
@@ -207,7 +208,7 @@ async def test_a_call_that_never_ends_is_ended_with_unavailable_after_the_grace(
 
 async def test_a_watch_of_its_health_does_not_hold_up_a_server_that_stops(settings):
     patient = settings.model_copy(update={"shutdown_grace_seconds": 3_600})
-    async with AsyncExitStack() as client, asyncio.timeout(DEADLINE):
+    async with AsyncExitStack() as client, asyncio.timeout(SECONDS):
         async with running_api(patient, under_test.parts()) as api:
             channel = await client.enter_async_context(channel_to(api))
             watching = health_pb2_grpc.HealthStub(channel).Watch(QUESTION)

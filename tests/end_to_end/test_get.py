@@ -19,13 +19,12 @@ from tests.end_to_end.client import (
     until_answered,
 )
 from tests.helpers import SOME_ID, submit
+from tests.patience import SECONDS
 from tests.proxies import proxied_database
-
-pytestmark = pytest.mark.timeout(60)
 
 
 async def get(stub, task_id):
-    return await stub.GetJob(pb.GetJobRequest(job_id=str(task_id)), timeout=20)
+    return await stub.GetJob(pb.GetJobRequest(job_id=str(task_id)), timeout=SECONDS)
 
 
 def times_of(status):

@@ -11,8 +11,6 @@ from tests.end_to_end.client import metric
 from tests.end_to_end.commands import clean_environment, execute, grpcurl_path, scheduler
 from tests.helpers import submit, until, until_status
 
-pytestmark = pytest.mark.timeout(60)
-
 SERVICE = "scheduler.v1.SchedulerService"
 UNKNOWN = "123e4567-e89b-12d3-a456-426614174000"
 BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
@@ -177,7 +175,7 @@ async def test_a_method_that_takes_a_stream_takes_several_objects(call):
 
 
 async def test_the_request_comes_from_a_file_or_from_standard_input(api, call, tmp_path):
-    (tmp_path / "request.json").write_text('{"page_size": 1}')
+    (tmp_path / "request.json").write_text('{"page_size": 1}', "utf-8")
     await submit(api.app)
     await submit(api.app)
     from_file = await call("ListJobs", f"@{tmp_path}/request.json")

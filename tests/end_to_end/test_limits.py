@@ -16,7 +16,8 @@ from scheduler.v1 import scheduler_pb2 as pb
 
 from tests import under_test
 from tests.end_to_end.client import channel_to, count, next_event, refused, serving, until_answered
-from tests.helpers import DEADLINE, until
+from tests.helpers import until
+from tests.patience import SECONDS
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.of_reference]
 
@@ -98,7 +99,7 @@ async def test_a_call_that_is_refused_after_its_client_has_left_counts_as_cancel
 
     async with serving(settings, replace(under_test.parts(), get_job=get_job)) as (api, stub):
         call = stub.GetJob(pb.GetJobRequest())
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(SECONDS):
             await inside.wait()
         call.cancel()
         await until_answered(api.app, 1, "GetJob", "CANCELLED")
@@ -112,16 +113,16 @@ async def test_requests_beyond_the_budget_of_bytes_are_refused_and_small_ones_ar
     parts, inside, go_on = holding()
     async with serving(settings.model_copy(update={"max_inflight_mib": 32}), parts) as (api, stub):
         first = asyncio.ensure_future(stub.GetJob(of_size(20 * MIB)))
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(SECONDS):
             await inside.get()
         answer = await refused(stub.GetJob(of_size(13 * MIB)))
         assert answer.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "MiB" in answer.sentence
         await until_answered(api.app, 1, "GetJob", "RESOURCE_EXHAUSTED")
-        await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=DEADLINE)
+        await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=SECONDS)
         go_on.set()
         await first
-        await stub.GetJob(of_size(32 * MIB - 100), timeout=DEADLINE)
+        await stub.GetJob(of_size(32 * MIB - 100), timeout=SECONDS)
 
 
 @pytest.mark.parametrize(("method", "reader"), [("SubmitJob", "read_job"), ("SubmitJobs", "read_jobs")])
@@ -131,7 +132,7 @@ async def test_the_loop_turns_while_a_large_request_is_checked(settings, monkeyp
 
     def slow_check(message):
         checking.set()
-        assert go_on.wait(DEADLINE)
+        assert go_on.wait(SECONDS)
         return check(message)
 
     monkeypatch.setattr(server, reader, slow_check)
@@ -140,13 +141,13 @@ async def test_the_loop_turns_while_a_large_request_is_checked(settings, monkeyp
         pb.SubmitJobRequest(job=large) if method == "SubmitJob" else pb.SubmitJobsRequest(jobs=[large, large])
     )
     async with serving(settings) as (_, stub):
-        call = asyncio.ensure_future(getattr(stub, method)(request, timeout=DEADLINE))
+        call = asyncio.ensure_future(getattr(stub, method)(request, timeout=SECONDS))
 
         async def is_checking():
             return checking.is_set()
 
         await until(is_checking, "the large request is being checked")
-        await stub.ListJobs(pb.ListJobsRequest(), timeout=DEADLINE)
+        await stub.ListJobs(pb.ListJobsRequest(), timeout=SECONDS)
         go_on.set()
         await call
 
@@ -156,7 +157,7 @@ async def test_a_large_request_whose_client_left_counts_until_its_bytes_are_let_
 
     def slow_check(message):
         checking.set()
-        assert go_on.wait(DEADLINE)
+        assert go_on.wait(SECONDS)
         raise AssertionError("nobody is there to hear this")
 
     monkeypatch.setattr(server, "read_job", slow_check)
@@ -197,8 +198,8 @@ async def test_streams_of_health_and_reflection_have_a_limit_and_a_full_server_s
             reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([])),
         ):
             assert (await refused(next_event(stream))).code is grpc.StatusCode.RESOURCE_EXHAUSTED
-        await health.Check(question, timeout=DEADLINE)
-        await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=DEADLINE)
+        await health.Check(question, timeout=SECONDS)
+        await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=SECONDS)
         watching.cancel()
 
         async def there_is_room():
@@ -218,9 +219,9 @@ async def test_no_statement_is_larger_than_libpq_should_keep_and_still_it_is_all
     """libpq keeps a buffer of the largest statement that a connection ever sent."""
     monkeypatch.setattr(jobs, "LARGEST_STATEMENT", 1_000)
     large = [pb.Job(type="noop", payload_json='"' + "x" * 400 + '"') for _ in range(10)]
-    assert len((await stub.SubmitJobs(pb.SubmitJobsRequest(jobs=large), timeout=DEADLINE)).job_ids) == 10
+    assert len((await stub.SubmitJobs(pb.SubmitJobsRequest(jobs=large), timeout=SECONDS)).job_ids) == 10
     bad = pb.Job(type="noop", payload_json="[" + "9" * 400 + "e200000]")
-    answer = await refused(stub.SubmitJobs(pb.SubmitJobsRequest(jobs=[*large, bad]), timeout=DEADLINE))
+    answer = await refused(stub.SubmitJobs(pb.SubmitJobsRequest(jobs=[*large, bad]), timeout=SECONDS))
     assert answer.fields == ["jobs[10].payload_json"]
     assert await count(api.app) == 10
 

@@ -11,8 +11,7 @@ from scheduler.v1 import scheduler_pb2 as pb
 
 from tests.end_to_end.client import invalid, on_shared
 from tests.helpers import submit
-
-pytestmark = pytest.mark.timeout(60)
+from tests.patience import SECONDS
 
 STATES = {status: pb.JobState.Value(f"JOB_STATE_{status.name}") for status in Status}
 PRIORITIES = {priority: pb.Priority.Value(f"PRIORITY_{priority.name}") for priority in Priority}
@@ -46,7 +45,7 @@ async def plain(app, number):
 
 
 async def page(stub, **request):
-    return await stub.ListJobs(pb.ListJobsRequest(**request), timeout=20)
+    return await stub.ListJobs(pb.ListJobsRequest(**request), timeout=SECONDS)
 
 
 async def walk(stub, between=None, **request):

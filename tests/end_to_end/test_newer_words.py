@@ -7,7 +7,8 @@ from scheduler.jobs import Status
 from scheduler.v1 import scheduler_pb2 as pb
 
 from tests.end_to_end.client import claim, next_event
-from tests.helpers import DEADLINE, submit, until_status
+from tests.helpers import submit, until_status
+from tests.patience import SECONDS
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.of_reference]
 
@@ -32,9 +33,9 @@ async def rewrite(app, task_id, column, word):
 async def test_an_unknown_word_is_unspecified_and_hides_no_other_job(api, stub, column, field, unspecified):
     strange, usual = await submit(api.app), await submit(api.app)
     await rewrite(api.app, strange, column, "paused")
-    one = await stub.GetJob(pb.GetJobRequest(job_id=str(strange)), timeout=DEADLINE)
+    one = await stub.GetJob(pb.GetJobRequest(job_id=str(strange)), timeout=SECONDS)
     assert getattr(one, field) == unspecified
-    page = await stub.ListJobs(pb.ListJobsRequest(), timeout=DEADLINE)
+    page = await stub.ListJobs(pb.ListJobsRequest(), timeout=SECONDS)
     assert {job.job_id: getattr(job, field) == unspecified for job in page.jobs} == {
         str(strange): True,
         str(usual): False,
@@ -62,12 +63,12 @@ async def test_a_job_of_an_unknown_status_is_left_alone(api, stub, method):
     strange = await submit(api.app)
     await rewrite(api.app, strange, "status", "paused")
     request = pb.CancelJobRequest if method == "CancelJob" else pb.RequeueJobRequest
-    answer = await getattr(stub, method)(request(job_id=str(strange)), timeout=DEADLINE)
+    answer = await getattr(stub, method)(request(job_id=str(strange)), timeout=SECONDS)
     assert not (answer.cancelled if method == "CancelJob" else answer.requeued)
 
 
 async def test_a_job_of_an_unknown_priority_can_be_cancelled(api, stub):
     strange = await submit(api.app)
     await rewrite(api.app, strange, "priority", "urgent")
-    assert (await stub.CancelJob(pb.CancelJobRequest(job_id=str(strange)), timeout=DEADLINE)).cancelled
+    assert (await stub.CancelJob(pb.CancelJobRequest(job_id=str(strange)), timeout=SECONDS)).cancelled
     await until_status(api.app, strange, Status.CANCELLED)

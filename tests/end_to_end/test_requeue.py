@@ -15,13 +15,12 @@ from tests import under_test
 from tests.end_to_end.client import claim, finish, invalid, metric, on_shared, refused, row, serving
 from tests.end_to_end.test_cancel import put_into
 from tests.helpers import SOME_ID, submit, until, until_status
+from tests.patience import SECONDS
 from tests.proxies import proxied_redis
-
-pytestmark = pytest.mark.timeout(60)
 
 
 async def requeue(stub, task_id):
-    answer = await stub.RequeueJob(pb.RequeueJobRequest(job_id=str(task_id)), timeout=20)
+    answer = await stub.RequeueJob(pb.RequeueJobRequest(job_id=str(task_id)), timeout=SECONDS)
     return answer.requeued
 
 

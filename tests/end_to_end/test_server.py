@@ -30,9 +30,8 @@ from tests.end_to_end.client import (
     until_answered,
 )
 from tests.helpers import submit, until
+from tests.patience import SECONDS, deadline, within
 from tests.proxies import proxied_database
-
-pytestmark = pytest.mark.timeout(60)
 
 SERVICE = "scheduler.v1.SchedulerService"
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -41,7 +40,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 async def health_of(channel, service=""):
     stub = health_pb2_grpc.HealthStub(channel)
-    return (await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=20)).status
+    return (await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=SECONDS)).status
 
 
 async def until_health(channel, status, service=""):
@@ -110,7 +109,7 @@ async def test_a_server_that_drains_is_not_serving_before_it_is_gone(settings):
             async def observe():
                 assert (await next_event(watching)).status == NOT_SERVING
                 watching.cancel()
-                async with httpx.AsyncClient() as http:
+                async with httpx.AsyncClient(trust_env=False) as http:
                     page = await http.get(f"http://127.0.0.1:{api.metrics_port}/readyz")
                 go_on.set()
                 assert page.status_code == 503
@@ -135,7 +134,7 @@ async def test_reflection_lists_and_describes_the_services(api):
             reflection_pb2.ServerReflectionRequest(list_services=""),
             reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE),
         ]
-        answers = [answer async for answer in stub.ServerReflectionInfo(iter(asked), timeout=20)]
+        answers = [answer async for answer in stub.ServerReflectionInfo(iter(asked), timeout=SECONDS)]
     names = {service.name for service in answers[0].list_services_response.service}
     assert names == {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
     assert any(b"SubmitJob" in file for file in answers[1].file_descriptor_response.file_descriptor_proto)
@@ -163,13 +162,13 @@ async def test_calls_beyond_the_limit_are_refused_and_later_ones_are_not(setting
     async with serving(limited, replace(under_test.parts(), get_job=slow_get)) as (api, stub):
         calls = [asyncio.ensure_future(stub.GetJob(pb.GetJobRequest())) for _ in range(2)]
         for _ in calls:
-            await asyncio.wait_for(inside.get(), 20)
+            await within(inside.get(), "the call is under way")
         answer = await refused(stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop"))))
         assert answer.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         await until_answered(api.app, 1, "SubmitJob", "RESOURCE_EXHAUSTED")
         go_on.set()
         await asyncio.gather(*calls)
-        await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=20)
+        await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=SECONDS)
 
 
 async def test_watches_beyond_the_limit_are_refused_and_crowd_out_nothing_else(settings):
@@ -180,7 +179,7 @@ async def test_watches_beyond_the_limit_are_refused_and_crowd_out_nothing_else(s
         for stream in streams:
             await next_event(stream)
         assert (await ended(stub.WatchJob(request))).code is grpc.StatusCode.RESOURCE_EXHAUSTED
-        await stub.GetJob(pb.GetJobRequest(job_id=str(task_id)), timeout=20)
+        await stub.GetJob(pb.GetJobRequest(job_id=str(task_id)), timeout=SECONDS)
         streams.pop().cancel()
 
         async def there_is_room():
@@ -197,17 +196,19 @@ async def test_a_message_that_is_too_large_is_refused(api, stub):
     huge = pb.Job(type="noop", payload_json='"' + "x" * (33 * 1024 * 1024) + '"')
     answer = await refused(stub.SubmitJob(pb.SubmitJobRequest(job=huge)))
     assert answer.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=20)
+    await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=SECONDS)
 
 
 async def test_a_message_of_many_large_jobs_is_accepted(api, stub):
     large = pb.Job(type="noop", payload_json='"' + "x" * (1024 * 1024 - 2) + '"')
-    answer = await stub.SubmitJobs(pb.SubmitJobsRequest(jobs=[large] * 12), timeout=60)
+    answer = await stub.SubmitJobs(pb.SubmitJobsRequest(jobs=[large] * 12), timeout=SECONDS)
     assert len(set(answer.job_ids)) == 12
 
 
 async def test_a_burst_of_two_thousand_calls_is_answered(api, stub):
-    calls = [stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=60) for _ in range(1_900)]
+    calls = [
+        stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=SECONDS) for _ in range(1_900)
+    ]
     answers = await asyncio.gather(*calls)
     assert len({answer.job_id for answer in answers}) == 1_900
 
@@ -268,10 +269,10 @@ async def test_a_call_that_its_client_cancels_is_counted_and_leaves_no_slot_take
     limited = settings.model_copy(update={"max_unary_calls": 1})
     async with serving(limited, replace(under_test.parts(), get_job=endless_get)) as (api, stub):
         call = stub.GetJob(pb.GetJobRequest())
-        await asyncio.wait_for(inside.wait(), 20)
+        await within(inside.wait(), "the call is under way")
         call.cancel()
         await until_answered(api.app, 1, "GetJob", "CANCELLED")
-        await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=20)
+        await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=SECONDS)
 
 
 @pytest.mark.of_reference
@@ -365,7 +366,7 @@ async def test_a_call_that_never_ends_is_cancelled_after_the_grace(settings):
         await asyncio.Event().wait()
 
     hasty = settings.model_copy(update={"shutdown_grace_seconds": 0.1})
-    async with AsyncExitStack() as client, asyncio.timeout(20):
+    async with AsyncExitStack() as client, deadline("the server ended without the call"):
         async with running_api(hasty, replace(under_test.parts(), get_job=endless_get)) as api:
             stub = await client.enter_async_context(connected(api))
             call = asyncio.ensure_future(refused(stub.GetJob(pb.GetJobRequest())))
@@ -392,7 +393,7 @@ async def test_both_ports_are_free_again_after_a_server(settings):
 async def test_a_duty_ends_at_whatever_moment_it_is_ended(api):
     """Python 3.11 can lose a cancellation that comes in the same turn of the loop as what was waited for."""
     parts = api.app.parts
-    async with asyncio.timeout(30):
+    async with deadline("every duty ended"):
         for number in range(200):
             duty = (parts.reconcile, parts.refresh_depth, parts.pump_retries)[number % 3]
             async with background(every(0.001, api.app, duty), "the duty"):

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from time import monotonic
 from uuid import UUID, uuid4
 
 import grpc
@@ -26,21 +25,20 @@ from tests.end_to_end.client import (
     row,
     serving,
 )
+from tests.patience import SECONDS, within
 from tests.proxies import proxied_database, proxied_redis
-
-pytestmark = pytest.mark.timeout(60)
 
 MIB = 1024 * 1024
 
 
 async def submit(stub, **fields):
     fields.setdefault("type", "noop")
-    answer = await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(**fields)), timeout=30)
+    answer = await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(**fields)), timeout=SECONDS)
     return answer.job_id
 
 
 async def submit_all(stub, *jobs):
-    answer = await stub.SubmitJobs(pb.SubmitJobsRequest(jobs=jobs), timeout=30)
+    answer = await stub.SubmitJobs(pb.SubmitJobsRequest(jobs=jobs), timeout=SECONDS)
     return list(answer.job_ids)
 
 
@@ -467,7 +465,7 @@ EVERY_FIELD_WRONG = pb.Job(
 async def test_a_thousand_bad_jobs_are_still_refused_as_malformed(api, stub, job):
     """A status travels in a header, and a client throws a header away that is larger than 8 KiB."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.SubmitJobs(pb.SubmitJobsRequest(jobs=[job] * 1_000), timeout=30)
+        await stub.SubmitJobs(pb.SubmitJobsRequest(jobs=[job] * 1_000), timeout=SECONDS)
     answer = refusal(caught.value)
     assert answer.code is grpc.StatusCode.INVALID_ARGUMENT, answer
     assert answer.fields
@@ -483,9 +481,7 @@ async def test_a_thousand_bad_jobs_are_still_refused_as_malformed(api, stub, job
 async def test_a_job_is_accepted_without_delay_while_redis_is_down(settings):
     async with proxied_redis(settings) as (through, redis), serving(through) as (api, stub):
         await redis.refuse()
-        began = monotonic()
-        job_id = await submit(stub)
-        assert monotonic() - began < 3
+        job_id = await submit(stub)  # it does not come back meanwhile
         assert (await row(api.app, job_id)).status is Status.QUEUED
         assert metric(api.app, "push_failures") == 1
         assert metric(api.app, "jobs_submitted", priority="default", type="noop") == 1
@@ -495,10 +491,11 @@ async def test_many_jobs_are_accepted_without_delay_while_redis_hangs(settings):
     async with proxied_redis(settings) as (through, redis), serving(through) as (api, stub):
         await submit(stub)  # so that there is a connection, which hangs, and none, which can't be made
         redis.stall()
-        began = monotonic()
-        job_ids = await asyncio.gather(*[submit(stub) for _ in range(200)])
+        # One push after the other would wait for 200 times COMMAND_SECONDS: longer than any patience.
+        job_ids = await within(
+            asyncio.gather(*[submit(stub) for _ in range(200)]), "200 jobs were accepted while Redis hangs"
+        )
         assert len(await submit_all(stub, pb.Job(type="noop"), pb.Job(type="noop"))) == 2
-        assert monotonic() - began < 8
         assert len(set(job_ids)) == 200
         assert metric(api.app, "push_failures") == 202
         assert await count(api.app) == 203

@@ -31,10 +31,9 @@ from tests.end_to_end.client import (
     serving,
     until_answered,
 )
-from tests.helpers import SOME_ID, submit, until, until_status
+from tests.helpers import DIRECT, SOME_ID, submit, until, until_status
+from tests.patience import deadline, within
 from tests.proxies import proxied_database, proxied_redis
-
-pytestmark = pytest.mark.timeout(60)
 
 QUEUED, RUNNING, RETRY = pb.JOB_STATE_QUEUED, pb.JOB_STATE_RUNNING, pb.JOB_STATE_RETRY
 SUCCEEDED, FAILED, CANCELLED = pb.JOB_STATE_SUCCEEDED, pb.JOB_STATE_FAILED, pb.JOB_STATE_CANCELLED
@@ -381,7 +380,7 @@ async def test_a_stream_that_ended_frees_everything(api, stub):
 
 async def test_a_client_that_reads_late_still_gets_the_last_state(api):
     task_id = await submit(api.app)
-    narrow = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1024)]
+    narrow = [*DIRECT, ("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1024)]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{api.port}", options=narrow) as channel:
         stream, first = await opened(scheduler_pb2_grpc.SchedulerServiceStub(channel), task_id)
         for _ in range(40):  # more than fits into what a connection buffers
@@ -603,7 +602,7 @@ async def test_an_unforeseen_error_in_the_hub_stops_no_watch(api, stub, monkeypa
         return await fetch_all(sql, params)
 
     monkeypatch.setattr(api.app.db, "fetch_all", failing)
-    await asyncio.wait_for(failed.wait(), 20)
+    await within(failed.wait(), "the look failed")
     await claim(api.app, task_id)
     assert (await next_event(stream)).state == RUNNING
 
@@ -648,11 +647,13 @@ async def test_a_watch_that_begins_while_the_server_drains_is_unavailable(api, s
 @pytest.mark.of_reference
 async def test_draining_does_not_wait_for_a_job_that_goes_on(settings):
     patient = settings.model_copy(update={"shutdown_grace_seconds": 3_600})
-    async with AsyncExitStack() as client:
-        async with asyncio.timeout(30):
-            async with serving_only(patient) as api:
-                stub = await client.enter_async_context(connected(api))
-                await opened(stub, await submit(api.app))
+    async with (
+        AsyncExitStack() as client,
+        deadline("the server ended without the job"),
+        serving_only(patient) as api,
+    ):
+        stub = await client.enter_async_context(connected(api))
+        await opened(stub, await submit(api.app))
 
 
 async def test_the_stream_tells_that_a_stopping_worker_gave_the_job_back(settings, api, stub):

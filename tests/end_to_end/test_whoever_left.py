@@ -13,7 +13,8 @@ from tests import under_test
 from tests.end_to_end.client import claim, count, finish, metric, serving
 from tests.end_to_end.commands import environment_of, scheduler, serving_command
 from tests.faults.tools import queued_ids
-from tests.helpers import DEADLINE, submit, until, until_status
+from tests.helpers import submit, until, until_status
+from tests.patience import SECONDS
 from tests.proxies import proxied_redis
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.of_reference]
@@ -46,7 +47,7 @@ async def test_what_was_inserted_is_pushed_though_its_client_left_during_the_ins
     go_on = asyncio.Event()
     api.app.db.fetch_all = slow
     call = getattr(stub, method)(SUBMITS[method])
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(SECONDS):
         await inserting.wait()
     await leave(call)
     await until_counted_as_cancelled(api.app, method)
@@ -80,7 +81,7 @@ async def test_a_job_that_was_requeued_is_pushed_though_its_client_left(api, stu
 
     api.app.queue.push = slow_push
     call = stub.RequeueJob(pb.RequeueJobRequest(job_id=str(task_id)))
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(SECONDS):
         await pushing.wait()
     await leave(call)
     await until_counted_as_cancelled(api.app, "RequeueJob")
@@ -115,17 +116,17 @@ async def test_an_api_that_starts_without_redis_accepts_jobs_and_pushes_once_it_
         async with serving(through) as (api, stub):
             said = [record.getMessage() for record in caplog.records if "REDIS_HOST" in record.getMessage()]
             assert len(said) == 1
-            first = (await stub.SubmitJob(SUBMITS["SubmitJob"], timeout=DEADLINE)).job_id
+            first = (await stub.SubmitJob(SUBMITS["SubmitJob"], timeout=SECONDS)).job_id
             await redis.restore()
 
             async def is_pushed():
-                job_id = (await stub.SubmitJob(SUBMITS["SubmitJob"], timeout=DEADLINE)).job_id
+                job_id = (await stub.SubmitJob(SUBMITS["SubmitJob"], timeout=SECONDS)).job_id
                 return job_id in map(str, await queued_ids(api.app))
 
             await until(is_pushed, "jobs are pushed again")
             watch = stub.WatchJob(pb.WatchJobRequest(job_id=first))
             async with running_worker(settings, under_test.parts()):
-                async with asyncio.timeout(DEADLINE):
+                async with asyncio.timeout(SECONDS):
                     events = [event async for event in watch]
             assert events[-1].state == pb.JOB_STATE_SUCCEEDED
 

@@ -79,7 +79,7 @@ async def until_ended(stub: Stub, *job_ids: str) -> list[pb.JobStatus]:
         found = await asyncio.gather(*[state(stub, job_id) for job_id in job_ids])
         return found if all(one.state in ENDED for one in found) else None
 
-    return await until(look, f"{len(job_ids)} jobs have ended", 40)
+    return await until(look, f"{len(job_ids)} jobs have ended")
 
 
 def recorder() -> tuple[Callable[[Any, Job], Awaitable[None]], list[str]]:
@@ -258,7 +258,7 @@ async def test_watches_of_many_clients_all_see_the_end(settings: Settings) -> No
 async def test_the_metrics_have_a_page(settings: Settings) -> None:
     async with serving(settings) as (api, stub):
         await submit(stub)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(trust_env=False) as client:
             page = await client.get(f"http://127.0.0.1:{api.metrics_port}/metrics")
     assert page.status_code == 200
     assert "scheduler_" in page.text

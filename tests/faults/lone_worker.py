@@ -25,7 +25,7 @@ folder = Path(sys.argv[1])
 def mark(name: str, text: str = "") -> None:
     """Write a file so that whoever sees it sees all of it."""
     half = folder / f"{name}.half"
-    half.write_text(text)
+    half.write_text(text, "utf-8")
     half.rename(folder / name)
 
 

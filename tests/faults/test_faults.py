@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -47,15 +46,15 @@ from tests.faults.tools import (
     rows,
     short_pops,  # noqa: F401
     stoppable,
-    until_true,
 )
 from tests.helpers import submit, until, until_status
+from tests.patience import SECONDS, within
 from workbook.sandbox import Servers
 
 CLAIM = b"started_at = now(), pushed_at = NULL"
 FINISH = b"v(id, attempt, status, error, delay)"
 SHORT = {"lease_seconds": 0.9, "heartbeat_seconds": 0.2}
-LONG = {"lease_seconds": 30, "heartbeat_seconds": 0.3}
+LONG = {"lease_seconds": 3_600, "heartbeat_seconds": 0.3}
 TERMINAL = [status for status in Status if status.is_terminal]
 
 
@@ -64,7 +63,7 @@ async def until_all_ended(app: App) -> dict[UUID, Job]:
         jobs = await rows(app)
         return jobs if all(job.status.is_terminal for job in jobs.values()) else None
 
-    return await until(look, "every job ended", 40)
+    return await until(look, "every job ended")
 
 
 async def age_pushes(app: App) -> None:
@@ -94,9 +93,9 @@ class LoneWorker:
 
     async def until_marked(self, name: str) -> str:
         file = self._folder / name
-        await until_true(lambda: self._process.returncode is not None or file.exists(), f"file {name}", 40)
+        await until(lambda: self._process.returncode is not None or file.exists(), f"file {name}")
         assert file.exists(), f"the worker ended with {self._process.returncode}"
-        return file.read_text()
+        return file.read_text("utf-8")
 
     def go(self) -> None:
         (self._folder / "go").touch()
@@ -105,12 +104,11 @@ class LoneWorker:
         os.kill(self._process.pid, number)
 
     async def until_ended(self) -> int:
-        async with asyncio.timeout(20):
-            return await self._process.wait()
+        return await within(self._process.wait(), "the worker ended")
 
     async def metric(self, name: str) -> float:
         port = await self.until_marked("metrics_port")
-        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=SECONDS) as client:
             page = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
         return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith(name))
 
@@ -165,7 +163,7 @@ async def test_a_job_whose_last_worker_was_killed_is_a_dead_letter(backends: Ser
             job = await until_status(app, task_id, *TERMINAL)
             assert (job.status, job.attempts) == (Status.DEADLETTER, 1)
             assert await attempt_rows(app, task_id) == [(1, False, "lease expired")]
-            await until_true(lambda: counted(worker.app.metrics.jobs_completed) == 1, "it is counted")
+            await until(lambda: counted(worker.app.metrics.jobs_completed) == 1, "it is counted")
             assert by_label(worker.app.metrics.jobs_completed, "status") == {("deadletter",): 1}
 
 
@@ -237,15 +235,13 @@ async def test_nothing_is_lost_when_redis_is_emptied_in_mid_run(backends: Server
             async with running_worker(app.settings, under_test.parts()) as worker:
                 for _ in range(10):
                     may_run.release()
-                await until_true(lambda: len(counter) == 10, "ten have run")
+                await until(lambda: len(counter) == 10, "ten have run")
                 await app.queue.redis.flushdb()
                 for _ in range(50):
                     may_run.release()
                 await until_all_ended(app)
                 repushed = worker.app.metrics.entries_repushed_total
-                await until_true(
-                    lambda: counted(repushed) >= 40, "the entries were pushed again, and counted"
-                )
+                await until(lambda: counted(repushed) >= 40, "the entries were pushed again, and counted")
     assert counter == dict.fromkeys(ids, 1)
 
 
@@ -258,9 +254,7 @@ async def test_a_job_submitted_while_redis_is_away_is_accepted_at_once_and_runs_
         open_app(at_port(app.settings, redis=way.port), under_test.parts()) as cut_off,
     ):
         await way.away()
-        start = monotonic()
-        ids = [await submit(cut_off) for _ in range(3)]
-        assert monotonic() - start < 6
+        ids = [await within(submit(cut_off), "a job was accepted without Redis") for _ in range(3)]
         assert counted(cut_off.metrics.push_failures) == 3
         assert {(await row(app, task_id)).status for task_id in ids} == {Status.QUEUED}
         async with running_worker(app.settings, under_test.parts()):
@@ -297,7 +291,7 @@ async def test_entries_whose_worker_died_before_its_claim_are_pushed_again(backe
                 jobs = await until_all_ended(app)
                 # It counts what it has pushed, and by then the jobs may have run.
                 repushed = worker.app.metrics.entries_repushed_total
-                await until_true(lambda: counted(repushed) >= 5, "the entries were pushed again, and counted")
+                await until(lambda: counted(repushed) >= 5, "the entries were pushed again, and counted")
     assert counter == dict.fromkeys(ids, 1)
     assert {job.attempts for job in jobs.values()} == {1}
 
@@ -312,7 +306,7 @@ async def test_entries_whose_reply_got_lost_are_pushed_again(backends: Servers) 
             ids = [await submit(app, "counts") for _ in range(5)]
             way.cut_after(b"BLMPOP")
             async with running_worker(at_port(app.settings, redis=way.port), under_test.parts()):
-                await asyncio.wait_for(way.fired.wait(), 20)
+                await within(way.fired.wait(), "the connection was cut")
                 await until_all_ended(app)
     assert counter == dict.fromkeys(ids, 1)
 
@@ -344,7 +338,7 @@ async def test_a_claim_whose_connection_was_cut_runs_its_jobs_once(backends: Ser
                 # The claim that follows finds all five; nothing but the claim itself can bring them back.
                 way.cut_after(CLAIM, postgres_reply) if commits else way.cut_before(CLAIM)
                 ids += [await submit(app, "counts") for _ in range(5)]
-                await asyncio.wait_for(way.fired.wait(), 20)
+                await within(way.fired.wait(), "the connection was cut")
                 jobs = await until_all_ended(app)
                 assert counted(worker.app.metrics.leases_expired_total) == 0
     assert counter == dict.fromkeys(ids, 1)
@@ -364,12 +358,12 @@ async def test_a_finish_whose_reply_was_lost_counts_once(backends: Servers) -> N
             running_worker(at_port(app.settings, database=way.port), under_test.parts()) as worker,
         ):
             ids = [await submit(app, "hold") for _ in range(4)]
-            await until_true(lambda: len(gate.started) == 4, "all run")
+            await until(lambda: len(gate.started) == 4, "all run")
             way.cut_after(FINISH, postgres_reply)
             gate.opened.set()
-            await asyncio.wait_for(way.fired.wait(), 20)
+            await within(way.fired.wait(), "the connection was cut")
             metrics = worker.app.metrics
-            await until_true(lambda: counted(metrics.jobs_inflight) == 0, "the worker is done with them")
+            await until(lambda: counted(metrics.jobs_inflight) == 0, "the worker is done with them")
             assert by_label(metrics.jobs_completed, "type", "status") == {("hold", "succeeded"): 4}
             assert counted(metrics.stale_writes) == 0
             for task_id in ids:
@@ -398,7 +392,7 @@ async def test_jobs_end_as_they_should_when_the_database_was_away_under_load(bac
             own = at_port(app.settings, database=way.port)
             async with running_worker(own, under_test.parts()) as worker:
                 for after in (20, 60):
-                    await until_true(lambda after=after: len(done) >= after, f"{after} are done")
+                    await until(lambda after=after: len(done) >= after, f"{after} are done")
                     await way.away()
 
                     async def missed() -> bool:
@@ -426,13 +420,13 @@ async def test_a_handler_is_stopped_when_no_heartbeat_gets_through_before_its_le
     backends: Servers, how: str
 ) -> None:
     gate = Gate()
-    stopped: list[float] = []
+    stopped = asyncio.Event()
 
     async def hold(app: App, job: Job) -> None:
         try:
             await gate.handle(app, job)
         finally:
-            stopped.append(monotonic())
+            stopped.set()
 
     with handling(hold=hold):
         async with (
@@ -441,14 +435,13 @@ async def test_a_handler_is_stopped_when_no_heartbeat_gets_through_before_its_le
             running_worker(at_port(app.settings, database=way.port), under_test.parts()),
         ):
             task_id = await submit(app, "hold", max_attempts=1)
-            await until_true(lambda: bool(gate.started), "it runs")
+            await until(lambda: bool(gate.started), "it runs")
             if how == "refused":
                 await way.away()
             else:
                 way.stall()
-            start = monotonic()
-            await until_true(lambda: bool(stopped), "the handler was stopped")
-            assert stopped[0] - start < 1.2 + 1.5  # a lease, and time for a machine under load
+            # The database does not come back before that, so nothing but the worker's own clock can have stopped it.
+            await within(stopped.wait(), "the handler was stopped")
             assert len(gate.cancelled) == 1
             assert (await row(app, task_id)).status is Status.RUNNING  # nobody has said otherwise yet
             if how == "refused":
@@ -489,9 +482,9 @@ async def test_a_claim_that_took_longer_than_its_lease_starts_only_what_is_still
             async with running_worker(app.settings, replace(parts, claim=slow_claim)):
                 await until_status(app, task_id, Status.RUNNING)
                 async with running_worker(app.settings, parts):
-                    await until_true(lambda: bool(handled_by), "somebody runs it")
+                    await until(lambda: bool(handled_by), "somebody runs it")
                     await submit(app, "counts")
-                    await until_true(lambda: bool(counter), "the first worker goes on")
+                    await until(lambda: bool(counter), "the first worker goes on")
                     gate.opened.set()
                     assert (await until_status(app, task_id, *TERMINAL)).attempts == 2
     assert handled_by == ["2"]
@@ -542,7 +535,7 @@ async def test_a_heartbeat_that_misses_a_job_leaves_its_finish_alone(backends: S
             app.settings, replace(parts, finish=slow_finish, heartbeat=heartbeat)
         ) as worker:
             metrics = worker.app.metrics
-            await until_true(lambda: missed.is_set() and counted(metrics.jobs_inflight) == 0, "it is done")
+            await until(lambda: missed.is_set() and counted(metrics.jobs_inflight) == 0, "it is done")
             assert by_label(metrics.jobs_completed, "status") == {("succeeded",): 1}
             assert counted(metrics.stale_writes) == 0
         assert (await row(app, task_id)).status is Status.SUCCEEDED
@@ -575,14 +568,14 @@ async def test_a_worker_that_claims_a_job_again_stops_its_own_earlier_attempt(ba
         async with opened(backends, lease_seconds=0.6, heartbeat_seconds=0.2) as app:
             task_id = await submit(app, "hold")
             async with running_worker(app.settings, replace(parts, reap=never)):
-                await until_true(lambda: len(gate.started) == 1, "the first attempt runs")
+                await until(lambda: len(gate.started) == 1, "the first attempt runs")
 
                 async def reaped() -> int:
                     return await app.parts.reap(app)
 
                 await until(reaped, "its lease is over")
-                await until_true(lambda: len(gate.started) == 2, "the second attempt runs")
-                await until_true(lambda: len(gate.cancelled) == 1, "the first one was stopped")
+                await until(lambda: len(gate.started) == 2, "the second attempt runs")
+                await until(lambda: len(gate.cancelled) == 1, "the first one was stopped")
                 assert gate.cancelled[0].attempts == 1
                 gate.opened.set()
                 assert (await until_status(app, task_id, *TERMINAL)).attempts == 2
@@ -595,14 +588,14 @@ async def test_a_worker_that_claims_a_job_again_stops_its_own_earlier_attempt(ba
 async def test_a_worker_that_stops_finishes_what_runs_and_takes_nothing_more(backends: Servers) -> None:
     gate = Gate()
     with handling(hold=gate.handle):
-        async with opened(backends, worker_pool_size=1, shutdown_grace_seconds=30, **LONG) as app:
+        async with opened(backends, worker_pool_size=1, shutdown_grace_seconds=3_600, **LONG) as app:
             running, waiting = await submit(app, "hold"), await submit(app, "hold")
             async with stoppable(app.settings) as worker:
-                await until_true(lambda: len(gate.started) == 1, "one runs")
+                await until(lambda: len(gate.started) == 1, "one runs")
                 stopping = asyncio.create_task(worker.stop())
                 await asyncio.sleep(0)
                 gate.opened.set()
-                await asyncio.wait_for(stopping, 20)
+                await within(stopping, "the worker stopped")
             assert (await row(app, running)).status is Status.SUCCEEDED
             job = await row(app, waiting)
             assert (job.status, job.attempts) == (Status.QUEUED, 0)
@@ -615,10 +608,8 @@ async def test_what_outlasts_the_grace_is_given_back_and_loses_no_attempt(backen
         async with opened(backends, shutdown_grace_seconds=0.1, **LONG) as app:
             ids = [await submit(app, "hold", max_attempts=1, priority=Priority.HIGH) for _ in range(3)]
             async with stoppable(app.settings) as worker:
-                await until_true(lambda: len(gate.started) == 3, "all run")
-                start = monotonic()
-                await worker.stop()
-                assert monotonic() - start < 4
+                await until(lambda: len(gate.started) == 3, "all run")
+                await worker.stop()  # the gate stays shut
             assert len(gate.cancelled) == 3
             for task_id in ids:
                 job = await row(app, task_id)
@@ -646,7 +637,7 @@ async def test_a_thread_that_cannot_be_stopped_is_left_to_its_lease(backends: Se
             async with opened(backends, shutdown_grace_seconds=0.1, **LONG) as app:
                 task_id = await submit(app, "deaf")
                 async with stoppable(app.settings) as worker:
-                    await until_true(started.is_set, "the thread runs")
+                    await until(started.is_set, "the thread runs")
                     await worker.stop()
                 job = await row(app, task_id)
                 assert (job.status, job.attempts, job.max_attempts) == (Status.RUNNING, 1, 3)
@@ -672,7 +663,7 @@ async def test_a_handler_that_holds_on_is_left_to_its_lease(backends: Servers) -
             async with opened(backends, shutdown_grace_seconds=0.1, **LONG) as app:
                 task_id = await submit(app, "stubborn")
                 async with stoppable(app.settings) as worker:
-                    await until_true(lambda: bool(started), "it runs")
+                    await until(lambda: bool(started), "it runs")
                     await worker.stop()
                 job = await row(app, task_id)
                 assert (job.status, job.max_attempts) == (Status.RUNNING, 3)
@@ -688,10 +679,8 @@ async def test_a_worker_that_stops_while_it_waits_for_a_slot_stops(backends: Ser
             for _ in range(5):
                 await submit(app, "hold")
             async with stoppable(app.settings) as worker:
-                await until_true(lambda: len(gate.started) == 2, "the pool is full")
-                start = monotonic()
-                await worker.stop()
-                assert monotonic() - start < 4
+                await until(lambda: len(gate.started) == 2, "the pool is full")
+                await worker.stop()  # the gate stays shut
             assert len(await queued_ids(app)) == 5
             assert Counter(job.status for job in (await rows(app)).values()) == {Status.QUEUED: 5}
 
@@ -701,9 +690,7 @@ async def test_a_worker_with_nothing_to_do_stops_within_its_wait_for_an_entry(
 ) -> None:
     monkeypatch.setattr(one_job, "BLOCK_SECONDS", redis_clients.BLOCK_SECONDS)
     async with opened(backends) as app, stoppable(app.settings) as worker:
-        start = monotonic()
         await worker.stop()
-        assert monotonic() - start < 1.5 + 1.5  # a second for the pop, and time for a machine under load
 
 
 async def test_an_entry_that_comes_while_the_worker_stops_runs_or_stays(backends: Servers) -> None:
@@ -712,7 +699,7 @@ async def test_an_entry_that_comes_while_the_worker_stops_runs_or_stays(backends
             stopping = asyncio.create_task(worker.stop())
             await asyncio.sleep(0)
             task_id = await submit(app)  # the last pop is still waiting, and takes it
-            await asyncio.wait_for(stopping, 20)
+            await within(stopping, "the worker stopped")
         job = await row(app, task_id)
         if job.status is Status.SUCCEEDED:
             assert (job.attempts, await queued_ids(app)) == (1, [])
@@ -740,14 +727,12 @@ async def test_a_worker_stops_in_bounded_time_while_its_services_are_away(
             task_id = await submit(app, "hold")
             own = at_port(app.settings, database=to_database.port, redis=to_redis.port)
             async with stoppable(own) as worker:
-                await until_true(lambda: bool(gate.started), "it runs")
+                await until(lambda: bool(gate.started), "it runs")
                 if what != "redis":
                     await to_database.away()
                 if what != "database":
                     await to_redis.away()
-                start = monotonic()
-                await worker.stop()
-                assert monotonic() - start < 8
+                await worker.stop()  # they stay away
             assert len(gate.cancelled) == 1
             job = await row(app, task_id)
             # Given back where the database heard of it; else the lease will run out.

@@ -6,11 +6,11 @@ and rows, attempts and versions tell one story.
 
 import asyncio
 import json
+import os
 import random
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from time import monotonic
 from uuid import UUID
 
 import grpc
@@ -25,11 +25,11 @@ from scheduler.v1 import scheduler_pb2_grpc
 
 from tests import under_test
 from tests.faults.tools import Stoppable, handling, opened, rows
-from tests.helpers import SEED, until
+from tests.helpers import DIRECT, SEED, until
 from workbook.sandbox import Servers
 
 JOBS = 300
-CHAOS_SECONDS = 5.0
+MOST_DEEDS = 24
 DEEDS = ("empty_redis", "cut_the_database", "cancel", "restart_a_worker")
 
 
@@ -73,13 +73,11 @@ class Chaos:
         self._chance = random.Random(seed)
 
     async def run(self) -> None:
-        deeds = list(DEEDS)
+        # Each of them once, and then any of them.
+        deeds = [*DEEDS, *self._chance.choices(DEEDS, k=MOST_DEEDS - len(DEEDS))]
         for worker in self.workers:
             await worker.app()
-        end = monotonic() + CHAOS_SECONDS
-        while deeds or monotonic() < end:
-            # Each of them once, and then any of them.
-            name = deeds.pop(0) if deeds else self._chance.choice(DEEDS)
+        for name in deeds:
             await getattr(self, name)()
             self.done[name] += 1
             await asyncio.sleep(self._chance.uniform(0, 0.2))
@@ -134,10 +132,12 @@ def payloads(chance: random.Random) -> list[pb.Job]:
     return jobs
 
 
-@pytest.mark.parametrize("seed", [SEED])
+# Its name has no number in it: who wants it again, alone or as what failed last, must find it.
+@pytest.mark.parametrize("seed", [int(os.environ.get("SOAK_SEED") or SEED)], ids=["any seed"])
 async def test_every_job_ends_and_none_runs_twice_at_once_whatever_happens(
     backends: Servers, seed: int
 ) -> None:
+    print(f"SOAK_SEED={seed}")
     log = Log()
     with handling(work=log.work):
         async with (
@@ -150,7 +150,7 @@ async def test_every_job_ends_and_none_runs_twice_at_once_whatever_happens(
                 shutdown_grace_seconds=0.05,
             ) as app,
             running_api(app.settings, under_test.parts()) as api,
-            grpc.aio.insecure_channel(f"127.0.0.1:{api.port}") as channel,
+            grpc.aio.insecure_channel(f"127.0.0.1:{api.port}", DIRECT) as channel,
         ):
             stub = scheduler_pb2_grpc.SchedulerServiceStub(channel)
             answer = await stub.SubmitJobs(pb.SubmitJobsRequest(jobs=payloads(random.Random(seed))))
@@ -181,7 +181,7 @@ async def until_all_ended(app: App) -> dict[UUID, Job]:
             return None
         return jobs if all(job.status.is_terminal for job in jobs.values()) else None
 
-    return await until(look, "every job ended", 40)
+    return await until(look, "every job ended")
 
 
 async def check_that_rows_tell_one_story(app: App, jobs: dict[UUID, Job]) -> None:

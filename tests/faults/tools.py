@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -20,6 +20,7 @@ from scheduler.worker.handlers import Handler, handlers
 from scheduler.worker.service import RunningWorker, running_worker
 
 from tests import under_test
+from tests.patience import within
 from workbook.sandbox import Servers
 
 
@@ -83,7 +84,7 @@ class Stoppable:
 
     async def stop(self) -> None:
         self._leave.set()
-        await self._task
+        await within(self._task, "the worker stopped")
 
 
 @asynccontextmanager
@@ -189,20 +190,3 @@ class Gate:
             self.cancelled.append(job)
             raise
         self.ended.append(job)
-
-
-def seconds_since(start: float) -> float:
-    return asyncio.get_running_loop().time() - start
-
-
-Look = Callable[[], bool]
-
-
-async def until_true(look: Look, what: str, seconds: float = 20.0) -> None:
-    """As `helpers.until`, for something that is looked at without waiting."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not look():
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        raise AssertionError(f"waited {seconds:g} s in vain: {what}") from None

@@ -3,16 +3,16 @@
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import psutil
-from nbclient import NotebookClient
 from scheduler import embedded
-from scheduler.embedded.locks import is_held, ticks
+from scheduler.embedded.locks import is_held
 
+from tests.patience import SECONDS, until_sync
 from workbook.book import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -27,7 +27,6 @@ ELSEWHERE = (
     "SCHEDULER_ADDRESS",
     "MPLBACKEND",
 )
-CELL_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,16 @@ def environment(**changes: str) -> dict[str, str]:
 
 def run(path: Path, folder: Path, **changes: str) -> Ran:
     """Run a notebook. `folder` takes what IPython writes, and its settings in the home folder are left out."""
+    # Not above: each process of a test run reads this file, and one runs notebooks.
+    import nbformat
+    from nbclient import NotebookClient
+
     book = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        book, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+        book, timeout=int(SECONDS), kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
     )
+    # A kernel that is still tidying up after some seconds would be killed, and leave what it has made.
+    client.create_kernel_manager().shutdown_wait_time = SECONDS
     client.execute(env=environment(IPYTHONDIR=str(folder), **changes))
     return Ran(book.cells)
 
@@ -86,12 +91,15 @@ def _html(output: Any) -> str:
 
 
 def left_behind() -> list[str]:
-    """What a notebook started and did not end, processes and servers. Waits a little for those that are ending."""
+    """What a notebook started and did not end, processes and servers. Waits for those that are ending."""
     found: list[str] = []
-    for _ in ticks(10):
-        found = _processes() + _servers()
-        if not found:
-            break
+
+    def look() -> bool:
+        found[:] = _processes() + _servers()
+        return not found
+
+    with suppress(AssertionError):
+        until_sync(look, "nothing is left")
     return found
 
 

@@ -14,10 +14,10 @@ import pytest
 from redis import Redis
 from scheduler import embedded
 from scheduler.embedded import Services
-from scheduler.embedded.locks import ticks
 from scheduler.embedded.server import free_port
 
 from tests.notebooks.running import NOTEBOOKS, data_folder, environment, run, text_of
+from tests.patience import SECONDS, end, until_sync
 
 JOBS = 5
 
@@ -73,21 +73,27 @@ def up() -> Iterator[Up]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in ticks(60):
+
+        def a_job_is_accepted() -> bool:
+            assert process.poll() is None, f"`scheduler up` ended with {process.returncode}"
             submitted = subprocess.run(
                 [sys.executable, "-m", "scheduler", "submit", "noop"],
                 env={**os.environ, **own},
                 capture_output=True,
                 check=False,
             )
-            if submitted.returncode == 0:
-                break
+            return submitted.returncode == 0
+
+        until_sync(a_job_is_accepted, "`scheduler up` takes a job")
         services = embedded.find(folder)
         assert services is not None
         yield Up(process, services, own)
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(SECONDS)
+        finally:
+            end(process)
 
 
 def test_notebooks_that_break_things_keep_to_themselves(up: Up, tmp_path: Path) -> None:

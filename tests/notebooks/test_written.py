@@ -1,18 +1,19 @@
 """What every notebook has, what git must not have, and what the page about them must name."""
 
+import ast
 import json
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 
 from tests.notebooks.running import NOTEBOOKS
-from workbook import notebook as nb
 from workbook.book import ROOT
 
+SOURCE = ROOT / "workbook" / "notebook"
+"""Read, not imported: it draws with pandas and matplotlib, which take longer than all that is asked here."""
 PAGE = (ROOT / "docs" / "notebooks.md").read_text("utf-8")
 LONGEST_CELL = 24
 
@@ -26,6 +27,8 @@ def test_there_are_seven() -> None:
 @each
 def test_git_holds_no_outputs(path: Path) -> None:
     """A reader who has run a notebook and saved it has outputs in the folder: that is as it should be."""
+    import nbformat
+
     book = json.loads(_in_git(path) or path.read_text("utf-8"))
     nbformat.validate(book)
     for cell in book["cells"]:
@@ -69,17 +72,32 @@ def test_cells_are_short(path: Path) -> None:
             assert len(cell.source.splitlines()) <= LONGEST_CELL, cell.source
 
 
-@pytest.mark.parametrize("name", nb.__all__)
+def _exported() -> list[str]:
+    tree = ast.parse((SOURCE / "__init__.py").read_text("utf-8"))
+    (exported,) = [node.value for node in tree.body if isinstance(node, ast.Assign)]
+    return [str(name) for name in ast.literal_eval(exported)]
+
+
+def _methods() -> list[str]:
+    tree = ast.parse((SOURCE / "system.py").read_text("utf-8"))
+    (system,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "System"]
+    methods = [node for node in system.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [node.name for node in methods if not node.name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", _exported())
 def test_the_page_names_what_the_module_offers(name: str) -> None:
     assert f"`{name}" in PAGE or f"`nb.{name}" in PAGE
 
 
-@pytest.mark.parametrize("name", [name for name in vars(nb.System) if not name.startswith("_")])
+@pytest.mark.parametrize("name", _methods())
 def test_the_page_names_what_a_system_can_do(name: str) -> None:
     assert f"`system.{name}" in PAGE
 
 
 def _cells(path: Path) -> list[Any]:
+    import nbformat
+
     return list(nbformat.read(path, as_version=4).cells)
 
 
@@ -89,6 +107,10 @@ def _prose(path: Path) -> str:
 
 def _in_git(path: Path) -> str:
     shown = subprocess.run(
-        ["git", "show", f":notebooks/{path.name}"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "show", f":notebooks/{path.name}"],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     return shown.stdout if shown.returncode == 0 else ""

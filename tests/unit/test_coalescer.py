@@ -8,7 +8,7 @@ import pytest
 from scheduler.coalescer import Coalescer
 from scheduler.errors import LimitPassed
 
-pytestmark = pytest.mark.timeout(30)
+from tests.patience import SECONDS
 
 
 class Recorder:
@@ -240,7 +240,7 @@ async def test_a_wrong_number_of_results_leaves_nobody_waiting(results):
         return results
 
     tasks = started(Coalescer(run), 1, 2)
-    done, waiting = await asyncio.wait(tasks, timeout=20)
+    done, waiting = await asyncio.wait(tasks, timeout=SECONDS)
     assert not waiting
     for task in done:
         with contextlib.suppress(BaseException):
@@ -272,7 +272,7 @@ async def test_when_the_runner_is_cancelled_every_caller_is_told(run):
     waiting = started(coalescer, 3, 4)
     await turns()
     coalescer._runner.cancel()
-    done, left = await asyncio.wait([*under_way, *waiting], timeout=20)
+    done, left = await asyncio.wait([*under_way, *waiting], timeout=SECONDS)
     assert not left
     assert all(task.cancelled() for task in done)
     run.free.set()
@@ -297,7 +297,7 @@ async def test_a_thousand_callers_who_come_and_go_all_get_an_answer():
             for _ in range(number % 3):
                 await asyncio.sleep(0)
             task.cancel()
-    _, left = await asyncio.wait(tasks, timeout=20)
+    _, left = await asyncio.wait(tasks, timeout=SECONDS)
     assert not left
     for number, task in enumerate(tasks):
         if not task.cancelled():

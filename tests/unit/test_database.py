@@ -28,9 +28,8 @@ from scheduler.migrations import changes
 from scheduler.parts import reference
 
 from tests.helpers import until
+from tests.patience import within
 from tests.proxies import proxied_database
-
-pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture
@@ -289,7 +288,7 @@ async def test_a_transaction_is_nothing_if_it_is_cancelled(db):
         await asyncio.Event().wait()
 
     task = asyncio.create_task(db.transaction(work))
-    await asyncio.wait_for(inside.wait(), 20)
+    await within(inside.wait(), "the row is written")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert task.cancelled()
@@ -355,8 +354,9 @@ async def test_a_real_deadlock_is_survived_by_both(db):
 
         return run
 
-    await asyncio.wait_for(
-        asyncio.gather(db.transaction(work("a", *ids)), db.transaction(work("b", *reversed(ids)))), 30
+    await within(
+        asyncio.gather(db.transaction(work("a", *ids)), db.transaction(work("b", *reversed(ids)))),
+        "both transactions ended",
     )
     assert [row["attempts"] for row in await db.fetch_all("SELECT attempts FROM tasks")] == [2, 2]
 

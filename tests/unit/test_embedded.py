@@ -10,8 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,20 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from scheduler import embedded
-from scheduler.embedded import EmbeddedError, Services, default_folder, find, programs, running, start
+from scheduler.embedded import EmbeddedError, Services, default_folder, find, places, programs, running, start
 from scheduler.embedded import redis as redis_server
 from scheduler.embedded import server as server_module
 from scheduler.embedded.locks import is_held
 
+from tests.patience import SECONDS, until_sync
+
 REFERENCE = Path(embedded.__file__).parents[2]
 IS_ROOT = sys.platform != "win32" and os.geteuid() == 0
+
+ROUNDS = (
+    "SELECT split_part(split_part(rolpassword, '$', 2), ':', 1) FROM pg_authid WHERE rolname = current_user"
+)
+"""How many rounds the hash of the password has."""
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs kill -9, ps and fork")
 as_root = pytest.mark.skipif(not IS_ROOT, reason="only root runs the servers as another user")
@@ -59,40 +65,35 @@ os._exit(0)
 """
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"still waiting after {seconds:.0f} s: {what}"
-        time.sleep(0.01)
-
-
 def processes_of(text: str) -> list[str]:
     """The living processes whose arguments contain a text."""
     lines = subprocess.run(
-        ["ps", "-axww", "-o", "pid=,stat=,args="], capture_output=True, text=True, errors="replace"
+        ["ps", "-axww", "-o", "pid=,stat=,args="], capture_output=True, encoding="utf-8", errors="replace"
     )
     return [line for line in lines.stdout.splitlines() if text in line and line.split()[1][0] != "Z"]
 
 
 def is_alive(pid: int) -> bool:
     state = subprocess.run(
-        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, encoding="utf-8"
     ).stdout.strip()
     return state != "" and not state.startswith("Z")
 
 
 def parent_of(pid: int) -> int:
-    return int(subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True).stdout)
+    return int(
+        subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, encoding="utf-8").stdout
+    )
 
 
 def pids(folder: Path) -> list[int]:
     """The two servers that run from a folder."""
-    return [json.loads((folder / f"{name}.json").read_text())["pid"] for name in ("postgres", "redis")]
+    return [json.loads((folder / f"{name}.json").read_text("utf-8"))["pid"] for name in ("postgres", "redis")]
 
 
 def query(services: Services | dict[str, str], statement: str) -> Any:
     url = services.database_url if isinstance(services, Services) else services["DATABASE_URL"]
-    with psycopg.connect(url, connect_timeout=30) as connection:
+    with psycopg.connect(url, connect_timeout=int(SECONDS)) as connection:
         cursor = connection.execute(statement)
         return cursor.fetchone() if cursor.description else None
 
@@ -121,7 +122,7 @@ def unused_in_the_end(path: Path) -> Iterator[None]:
     if sys.platform == "win32":
         return
     try:
-        until(lambda: not processes_of(str(path)), f"the processes of {path} to end")
+        until_sync(lambda: not processes_of(str(path)), f"the processes of {path} to end")
     finally:
         for line in processes_of(str(path)):
             with contextlib.suppress(ProcessLookupError):
@@ -189,7 +190,7 @@ def told(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    process.communicate("end\n", timeout=90)
+    process.communicate("end\n", timeout=SECONDS)
     assert process.returncode == 0
 
 
@@ -201,6 +202,7 @@ def test_a_first_start_makes_and_gives_both_servers(new_folder: Path) -> None:
             "200",
             "UTC",
         )
+        assert query(services, ROUNDS) == ("1",), "tests pay for each connection"
         assert client(services).config_get("databases") == {"databases": "256"}
         assert find(new_folder) == services
         assert services.environment()["REDIS_PORT"] == str(services.redis_port)
@@ -213,6 +215,7 @@ def test_data_is_kept_between_runs(new_folder: Path) -> None:
         query(services, "CREATE TABLE kept AS SELECT 7 AS n")
         client(services).set("kept", "7")
         assert query(services, "SELECT current_setting('fsync')") == ("on",)
+        assert query(services, ROUNDS) == ("4096",)
     with running(new_folder) as services:
         assert query(services, "SELECT n FROM kept") == (7,)
         assert client(services).get("kept") == "7"
@@ -266,7 +269,7 @@ def test_the_servers_go_when_the_parent_is_killed(folder: Path) -> None:
         servers = pids(folder)
         assert all(is_alive(pid) for pid in servers)
         process.kill()
-        until(lambda: not any(is_alive(pid) for pid in servers), "the servers to end after their parent")
+        until_sync(lambda: not any(is_alive(pid) for pid in servers), "the servers to end after their parent")
     assert find(folder) is None
 
 
@@ -289,7 +292,7 @@ def test_a_forked_child_does_not_keep_the_servers(folder: Path) -> None:
         servers = pids(folder)
         assert all(is_alive(pid) for pid in servers), "the child's close() ended the parent's servers"
         process.kill()
-        until(lambda: not any(is_alive(pid) for pid in servers), "the servers to end after their parent")
+        until_sync(lambda: not any(is_alive(pid) for pid in servers), "the servers to end after their parent")
         assert is_alive(int(str(child)))
 
 
@@ -301,7 +304,7 @@ def test_leftovers_of_a_killed_supervisor_are_stopped(folder: Path) -> None:
         for pid in servers:
             os.kill(parent_of(pid), signal.SIGKILL)
         process.kill()
-        until(lambda: not is_alive(process.pid), "the owner to end, if only as a zombie")
+        until_sync(lambda: not is_alive(process.pid), "the owner to end, if only as a zombie")
         assert all(is_alive(pid) for pid in servers)
         assert find(folder) is None, "a server without a supervisor was taken for a running one"
         said: list[str] = []
@@ -316,7 +319,7 @@ def test_a_server_that_crashed_is_started_again_beside_the_other(folder: Path) -
     with start(folder, durable=False) as first:
         postgres, redis_pid = pids(folder)
         os.kill(postgres, signal.SIGKILL)
-        until(lambda: find(folder) is None, "the crash to be noticed")
+        until_sync(lambda: find(folder) is None, "the crash to be noticed")
         with start(folder, durable=False) as second:
             assert second.owned
             assert query(second.services, "SELECT 1") == (1,)
@@ -330,11 +333,11 @@ def test_a_process_that_took_over_an_old_pid_is_left_alone(folder: Path) -> None
     with running(folder, durable=False):
         pass
     with subprocess.Popen(["sleep", "600"]) as bystander:
-        old = "\n".join([str(bystander.pid), "", "0", "1", "", "", "", "ready"])
-        (folder / "postgres" / "data" / "postmaster.pid").write_text(old)
-        for name in ("postgres.pid", "redis.pid"):
-            (folder / name).write_text(str(bystander.pid))
         try:
+            old = "\n".join([str(bystander.pid), "", "0", "1", "", "", "", "ready"])
+            (folder / "postgres" / "data" / "postmaster.pid").write_text(old, "utf-8")
+            for name in ("postgres.pid", "redis.pid"):
+                (folder / name).write_text(str(bystander.pid), "utf-8")
             with running(folder, durable=False) as services:
                 assert query(services, "SELECT 1") == (1,)
             assert bystander.poll() is None
@@ -383,10 +386,12 @@ def test_a_stranger_on_the_port_is_not_taken_for_ours(folder: Path, monkeypatch:
 @posix
 def test_a_record_from_before_is_not_believed(folder: Path) -> None:
     with running(folder, durable=False):
-        records = {name: json.loads((folder / name).read_text()) for name in ("postgres.json", "redis.json")}
+        records = {
+            name: json.loads((folder / name).read_text("utf-8")) for name in ("postgres.json", "redis.json")
+        }
     with stranger() as port:
         for name, record in records.items():
-            (folder / name).write_text(json.dumps(record | {"pid": 1, "port": port}))
+            (folder / name).write_text(json.dumps(record | {"pid": 1, "port": port}), "utf-8")
         assert find(folder) is None
         with start(folder, durable=False) as again:
             assert again.owned
@@ -419,7 +424,9 @@ def test_both_listen_on_loopback_alone_and_want_the_password(folder: Path) -> No
         with pytest.raises(redis.AuthenticationError):
             redis.Redis(services.redis_host, services.redis_port, retry=Retry(NoBackoff(), 0)).ping()
         with pytest.raises(psycopg.OperationalError, match="password"):
-            psycopg.connect(services.database_url.replace("scheduler:", "scheduler:not-"), connect_timeout=30)
+            psycopg.connect(
+                services.database_url.replace("scheduler:", "scheduler:not-"), connect_timeout=int(SECONDS)
+            )
 
 
 @posix
@@ -429,7 +436,7 @@ def test_what_the_environment_says_about_other_servers_changes_nothing(new_folde
         "PYTHONPATH": str(REFERENCE),
         "PGPORT": "1",
         "PGDATA": "/nowhere",
-        "LC_ALL": "xx_YY",
+        "LC_COLLATE": "xx_YY",
     }
     with another_process(new_folder, env=env, cwd="/") as process:
         assert query(told(process)["environment"], "SELECT 1") == (1,)
@@ -439,7 +446,7 @@ def test_what_the_environment_says_about_other_servers_changes_nothing(new_folde
 def test_a_start_that_fails_names_the_log_and_leaves_nothing(new_folder: Path) -> None:
     with running(new_folder, durable=False):
         pass
-    with (new_folder / "postgres" / "data" / "postgresql.conf").open("a") as settings:
+    with (new_folder / "postgres" / "data" / "postgresql.conf").open("a", encoding="utf-8") as settings:
         settings.write("\nno_such_setting = 1\n")
     with pytest.raises(EmbeddedError) as failure:
         start(new_folder, durable=False)
@@ -459,7 +466,7 @@ def test_redis_failing_stops_postgres_too(folder: Path, monkeypatch: pytest.Monk
 
 
 def test_a_folder_that_cannot_be_made_is_named(base: Path) -> None:
-    (base / "file").write_text("")
+    (base / "file").write_text("", "utf-8")
     with pytest.raises(EmbeddedError, match=r"file.*SCHEDULER_DATA"):
         start(base / "file" / "data")
 
@@ -469,13 +476,22 @@ def test_nothing_is_found_and_nothing_made_where_nothing_ran(base: Path) -> None
     assert list(base.iterdir()) == []
 
 
+def test_a_path_goes_to_a_process_of_another_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor's is UTF-8: what is ä there, a process with Latin-1 takes for two letters."""
+    monkeypatch.setattr(os, "fsencode", lambda path: str(path).encode("latin-1"))
+    monkeypatch.setattr(os, "fsdecode", lambda path: path.decode("latin-1"))
+    mine = Path("/d\u00c3\u00a4t\u00c3\u00a4")
+    assert places.spelled(mine) == "/dätä"
+    assert places.from_spelled("/dätä") == mine
+
+
 def test_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SCHEDULER_DATA", raising=False)
     inside = tmp_path / "project" / "chapters"
     inside.mkdir(parents=True)
     monkeypatch.chdir(inside)
     assert default_folder() == inside / ".data"
-    (tmp_path / "project" / "pyproject.toml").write_text('[project]\nname = "scheduler-workbook"\n')
+    (tmp_path / "project" / "pyproject.toml").write_text('[project]\nname = "scheduler-workbook"\n', "utf-8")
     assert default_folder() == tmp_path / "project" / ".data"
     monkeypatch.setenv("SCHEDULER_DATA", str(tmp_path / "elsewhere"))
     assert default_folder() == tmp_path / "elsewhere"
@@ -527,7 +543,7 @@ def test_root_keeps_the_data_elsewhere_where_the_servers_cannot_reach_the_folder
     place: Path | None = None
     try:
         with running(folder, durable=False, say=said.append) as services:
-            place = Path(json.loads((folder / "postgres.json").read_text())["home"]).parent
+            place = Path(json.loads((folder / "postgres.json").read_text("utf-8"))["home"]).parent
             assert closed not in place.parents
             assert any(str(place) in line for line in said)
             assert (place / "postgres").stat().st_mode & 0o777 == 0o700
@@ -541,6 +557,16 @@ def test_root_keeps_the_data_elsewhere_where_the_servers_cannot_reach_the_folder
     finally:
         if place is not None:
             shutil.rmtree(place)
+
+
+@as_root
+def test_a_folder_that_root_makes_can_be_entered_under_any_umask(base: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with running(base / "new" / "data", durable=False):
+            assert (base / "new" / "data" / "postgres" / "data").is_dir()
+    finally:
+        os.umask(before)
 
 
 @as_root

@@ -20,8 +20,7 @@ from scheduler.worker.handlers import Handlers, handlers, must_stop
 from scheduler.worker.http_call import HTTP_BYTES, HttpClient
 
 from tests.helpers import until
-
-pytestmark = pytest.mark.timeout(60)
+from tests.patience import SECONDS, within
 
 
 @pytest.fixture
@@ -64,7 +63,7 @@ def open_to_private(http):
 async def run(app, type, payload=None, attempts=1, text=None):
     """Run a handler that comes with the scheduler."""
     job = job_of(type, payload, text, attempts)
-    await asyncio.wait_for(handlers.run(app, job), 20)
+    await within(handlers.run(app, job), f"the handler of {type} ended")
     return job
 
 
@@ -130,7 +129,7 @@ async def test_a_plain_handler_runs_in_a_thread_and_holds_nobody_up(bare, regist
     @registry("noop")
     def blocking(app, job):
         threads.append(threading.current_thread())
-        assert go_on.wait(20)
+        assert go_on.wait(SECONDS)
 
     task = asyncio.create_task(registry.run(bare, job_of()))
 
@@ -146,7 +145,7 @@ async def test_a_plain_handler_runs_in_a_thread_and_holds_nobody_up(bare, regist
 
 
 async def test_plain_handlers_run_side_by_side(bare, registry):
-    all_there = threading.Barrier(10, timeout=20)
+    all_there = threading.Barrier(10, timeout=SECONDS)
 
     @registry("noop")
     def waiting_for_the_others(app, job):
@@ -166,7 +165,7 @@ async def test_a_plain_handler_that_is_cancelled_is_told_and_counted_until_it_en
         while not must_stop():
             threading.Event().wait(0.001)
         told.set()
-        assert go_on.wait(20)
+        assert go_on.wait(SECONDS)
 
     job, other = job_of(), job_of()
     task = asyncio.create_task(registry.run(bare, job))
@@ -193,7 +192,7 @@ async def test_one_cancelled_handler_does_not_tell_another_to_stop(bare, registr
     @registry("noop")
     def handler(app, job):
         (second_began if first_began.is_set() else first_began).set()
-        assert go_on.wait(20)
+        assert go_on.wait(SECONDS)
         stops.append((job.task_id, must_stop()))
 
     gone, kept = job_of(), job_of()

@@ -16,9 +16,8 @@ from scheduler.parts import reference
 from scheduler.worker.one_job import Outcome
 
 from tests.helpers import submit
+from tests.patience import SECONDS
 from tests.proxies import proxied_database, proxied_redis
-
-pytestmark = pytest.mark.timeout(60)
 
 DESIGN = {
     "jobs_submitted_total": ("counter", {"priority", "type"}),
@@ -243,7 +242,7 @@ async def test_what_can_not_be_known_while_the_database_is_away_is_no_number(set
 
 @pytest.fixture
 async def http():
-    async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=SECONDS) as client:
         yield client
 
 

@@ -10,6 +10,8 @@ import pytest
 from google.protobuf import descriptor_pb2
 from scheduler.v1 import scheduler_pb2 as pb
 
+from tests.patience import SECONDS
+
 ROOT = Path(__file__).parents[2]
 PROTO = Path("scheduler/v1/scheduler.proto")
 GENERATED = ["scheduler_pb2.py", "scheduler_pb2.pyi", "scheduler_pb2_grpc.py", "scheduler_pb2_grpc.pyi"]
@@ -26,6 +28,7 @@ def protoc(*arguments):
     ]
     command = [
         sys.executable,
+        *("-X", "utf8"),  # protoc takes its arguments for UTF-8 in any locale
         "-m",
         "grpc_tools.protoc",
         *plugins,
@@ -33,7 +36,7 @@ def protoc(*arguments):
         str(ROOT / "proto"),
         *map(str, arguments),
     ]
-    subprocess.run(command, check=True, cwd=ROOT, timeout=60)
+    subprocess.run(command, check=True, cwd=ROOT, timeout=SECONDS)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from scheduler.v1 import scheduler_pb2 as pb
 from scheduler.worker.one_job import Outcome
 from scheduler.worker.retries import pump_retries
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import cast
 from unittest import mock
+
+from tests import prepared
+from tests.patience import SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -162,11 +166,12 @@ class Book:
             "env": self.env,
             "stdin": subprocess.DEVNULL,
             "capture_output": True,
-            "text": True,
-            "timeout": 60,
+            "encoding": "utf-8",
+            "timeout": SECONDS,
             **options,
         }
-        return subprocess.run([sys.executable, *arguments], **everything)  # type: ignore[call-overload, no-any-return]
+        command = prepared.python(cast("dict[str, str]", everything["env"]), *arguments)
+        return subprocess.run(command, **everything)  # type: ignore[call-overload, no-any-return]
 
     def process(self, *arguments: str, **options: object) -> "subprocess.CompletedProcess[str]":
         """Run `workbook …`."""

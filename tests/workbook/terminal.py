@@ -9,12 +9,10 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 from types import TracebackType
 
+from tests.patience import end, until_sync
 from tests.workbook.books import Book
-
-PATIENCE = 20.0
 
 
 class Terminal:
@@ -37,13 +35,15 @@ class Terminal:
         self.said = ""
 
     def until(self, text: str) -> str:
-        """Read until this text comes, and return what came with it. Fails after 20 s."""
-        end = time.monotonic() + PATIENCE
-        seen = ""
-        while text not in seen:
-            assert time.monotonic() < end, f"{text!r} did not come; this did:\n{self.said}"
-            seen += self._read()
-        return seen
+        """Read until this text comes, and return what came with it."""
+        seen: list[str] = []
+
+        def look() -> bool:
+            seen.append(self._read())
+            return text in "".join(seen)
+
+        until_sync(look, lambda: f"{text!r} came, after\n{self.said}")
+        return "".join(seen)
 
     def press(self, keys: str) -> None:
         """Type these keys."""
@@ -51,11 +51,13 @@ class Terminal:
 
     def wait(self) -> int:
         """Wait for the end of the command, and return its exit code."""
-        end = time.monotonic() + PATIENCE
-        while self.process.poll() is None:
-            assert time.monotonic() < end, f"it did not end; it said:\n{self.said}"
+
+        def look() -> bool:
+            ended = self.process.poll() is not None
             self._read()
-        self._read()
+            return ended
+
+        until_sync(look, lambda: f"it ended, after it said\n{self.said}")
         return self.process.returncode
 
     def is_as_found(self) -> bool:
@@ -82,11 +84,14 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.wait()
-        os.close(self._ours)
-        os.close(self._theirs)
+        try:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+                self.wait()
+        finally:
+            end(self.process)
+            os.close(self._ours)
+            os.close(self._theirs)
 
     def _read(self) -> str:
         ready, _, _ = select.select([self._ours], [], [], 0.1)

@@ -24,6 +24,7 @@ from scheduler.server import METRICS_PORT as API_METRICS_PORT
 from scheduler.worker.service import METRICS_PORT as WORKER_METRICS_PORT
 
 from tests.chapters.test_proofs import _function, _runs_of_three, _squeeze
+from tests.patience import SECONDS
 from tests.workbook.books import REPOSITORY
 from workbook import export, skeletons
 from workbook.book import Chapter, chapters
@@ -79,7 +80,9 @@ def _python(copy: Path, installed: Path, *arguments: str) -> "subprocess.Complet
         "SCHEDULER_DATA": str(REPOSITORY / ".data"),
     }
     command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=copy, env=env, capture_output=True, encoding="utf-8", timeout=SECONDS, check=False
+    )
 
 
 def _texts(copy: Path) -> dict[Path, str]:
@@ -231,12 +234,12 @@ def test_an_earlier_copy_is_replaced_when_asked_and_keeps_its_git(tmp_path: Path
     folder = tmp_path / "handout"
     export.export(students=str(folder), force=False)
     (folder / ".git").mkdir()
-    (folder / ".git" / "HEAD").write_text("kept")
-    (folder / "chapters" / "old.md").write_text("old")
+    (folder / ".git" / "HEAD").write_text("kept", "utf-8")
+    (folder / "chapters" / "old.md").write_text("old", "utf-8")
     with pytest.raises(Misused, match="not empty"):
         export.export(students=str(folder), force=False)
     export.export(students=str(folder), force=True)
-    assert (folder / ".git" / "HEAD").read_text() == "kept"
+    assert (folder / ".git" / "HEAD").read_text("utf-8") == "kept"
     assert not (folder / "chapters" / "old.md").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["handout"]
 
@@ -248,7 +251,7 @@ def test_no_copy_is_made_where_this_book_lies(folder: Path) -> None:
 
 
 def test_a_folder_that_is_no_earlier_copy_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "thesis.txt").write_text("years of work", "utf-8")
     with pytest.raises(Misused, match="no earlier copy"):
         export.export(students=str(tmp_path), force=True)
     assert (tmp_path / "thesis.txt").exists()
@@ -292,7 +295,7 @@ def test_the_container_installs_with_constraints_and_forwards_the_ports_that_are
 
 
 def test_the_python_that_is_named_is_one_that_fits() -> None:
-    version = (REPOSITORY / ".python-version").read_text().strip()
+    version = (REPOSITORY / ".python-version").read_text("utf-8").strip()
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
     assert f"{version}.99" in SpecifierSet(project["requires-python"])
     assert _json(CONTAINER)["image"].endswith(f":{version}")

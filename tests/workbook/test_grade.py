@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from scheduler.cli.failures import Misused
 
+from tests.patience import SECONDS, end, until_sync
 from tests.workbook.books import DOUBLE, HALVE, REPOSITORY, Book, write
 from workbook import answers, book, classroom, grade, isolation, pristine
 
@@ -81,10 +81,12 @@ def right(real: Class) -> Json:
         shutil.copy(REFERENCE / name, chapters / "01_queue")
     halve = ("return number / 2", "return number // 2")
     write(chapters / "02_other" / "numbers.py", *_renamed(DOUBLE, HALVE), halve)
-    (chapters / "01_queue" / "test_queue.py").write_text("def test_task_1_fails():\n    assert False\n")
+    (chapters / "01_queue" / "test_queue.py").write_text(
+        "def test_task_1_fails():\n    assert False\n", "utf-8"
+    )
     (chapters / "02_other" / "test_small.py").unlink()
-    (chapters / "02_other" / "helper.py").write_text("")
-    (chapters / "conftest.py").write_text("raise RuntimeError('I was loaded')\n")
+    (chapters / "02_other" / "helper.py").write_text("", "utf-8")
+    (chapters / "conftest.py").write_text("raise RuntimeError('I was loaded')\n", "utf-8")
     write(chapters / "01_queue" / "chapter.toml", ("minutes = 5", "minutes = 5000"))
     return real.grade("right", "--stretch")
 
@@ -111,7 +113,7 @@ def test_edited_tests_are_named_and_had_no_effect(right: Json) -> None:
 def test_an_answer_from_elsewhere_and_a_syntax_error_cost_their_own_tasks_alone(real: Class) -> None:
     chapters = real.student("wrong")
     shutil.copy(REFERENCE / "job_queue.py", chapters / "01_queue")
-    (chapters / "01_queue" / "submit_job.py").write_text("async def submit_job(app, new:\n")
+    (chapters / "01_queue" / "submit_job.py").write_text("async def submit_job(app, new:\n", "utf-8")
     taken = "from scheduler.worker.retries import *\n"
     write(
         chapters / "02_other" / "numbers.py",
@@ -132,11 +134,20 @@ def test_an_answer_from_elsewhere_and_a_syntax_error_cost_their_own_tasks_alone(
     assert (found["points"], found["of"], found["bonus"]) == (40, 75, 0)
 
 
-def test_an_untouched_copy_gets_nothing_and_no_test_runs(real: Class) -> None:
+def test_an_untouched_copy_gets_nothing_and_no_test_runs(
+    real: Class, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    class Noted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, command: Any, *arguments: Any, **options: Any) -> None:
+            ran.extend(map(str, command))
+            super().__init__(command, *arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", Noted)
     real.student("untouched")
-    begun = time.monotonic()
     found = real.grade("untouched", "--stretch")
-    assert time.monotonic() - begun < 5
+    assert "workbook.graded_run" not in ran
     assert (found["points"], found["bonus"], found["differs"], found["notes"]) == (0, 0, [], [])
     assert {task["state"] for one in found["chapters"] for task in one["tasks"]} == {"not begun"}
 
@@ -184,7 +195,7 @@ def test_a_book_that_grades_itself_takes_the_tests_of_its_last_commit(book: Book
         subprocess.run([*git, *command], cwd=book.root, check=True)
     write(small, DOUBLE)
     tests = small.with_name("test_small.py")
-    tests.write_text(tests.read_text().replace("assert", "assert True or"))
+    tests.write_text(tests.read_text("utf-8").replace("assert", "assert True or"), "utf-8")
     done = book.workbook("grade", "--json")
     found = json.loads(done.stdout)
     assert found["book"].startswith("git ")
@@ -218,13 +229,13 @@ def test_ctrl_c_leaves_no_process_and_no_folder(little: Class) -> None:
     command = [sys.executable, "-m", "workbook", "grade", str(chapters.parent)]
     running = subprocess.Popen(command, env=little.teacher.env, cwd=little.teacher.root)
     try:
-        _wait_for(lambda: bool(list(little.temporary.glob("*/results"))))
+        until_sync(lambda: list(little.temporary.glob("*/results")), "the grading began")
         running.send_signal(signal.SIGINT)
-        assert running.wait(20) == 130
+        assert running.wait(SECONDS) == 130
     finally:
-        running.kill()
+        end(running)
     assert not list(little.temporary.iterdir())
-    _wait_for(lambda: not _processes_with(str(little.temporary).encode()))
+    until_sync(lambda: not _processes_with(str(little.temporary).encode()), "every process of it is gone")
 
 
 @pytest.mark.parametrize(
@@ -355,10 +366,3 @@ def _processes_with(text: bytes) -> list[str]:
         if text in everything and path.name != str(os.getpid()):
             found.append(everything[:200].decode("utf-8", "replace"))
     return found
-
-
-def _wait_for(condition: Any) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import SECONDS, end
 from tests.workbook.books import DOUBLE, HALVE, SKELETON, Book, write
 from workbook import progress
 
@@ -125,13 +126,17 @@ def test_two_runs_at_once_both_count(book: Book, small: Path) -> None:
         subprocess.Popen([*command, f"task_{task}_"], cwd=book.root, env=book.env, stdout=subprocess.DEVNULL)
         for task in (1, 2)
     ]
-    assert [one.wait(60) for one in both] == [0, 0]
+    try:
+        assert [one.wait(SECONDS) for one in both] == [0, 0]
+    finally:
+        for one in both:
+            end(one)
     assert book.bar() == "██ ░"
 
 
 def test_a_progress_file_that_can_not_be_written_fails_no_test(book: Book, small: Path) -> None:
     write(small, DOUBLE)
-    (book.root / ".workbook").write_text("in the way")
+    (book.root / ".workbook").write_text("in the way", "utf-8")
     done = book.pytest("chapters", "-k", "task_1_")
     assert (done.returncode, done.stderr) == (0, "")
     assert book.bar() == "░░ ░"

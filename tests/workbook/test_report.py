@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.chapters import runner
+from tests.patience import SECONDS
 from workbook import watchdog
 from workbook.book import chapter
 from workbook.loader import load_file
@@ -172,7 +173,11 @@ def test_what_no_cancellation_ends_does_not_end_the_run_of_tests_either(tmp_path
     )
     # Thrown away, the coroutine would get one more exception, and go round in the garbage collector for ever.
     done = subprocess.run(
-        [sys.executable, tmp_path / "mine.py"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, tmp_path / "mine.py"],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=SECONDS,
+        check=False,
     )
     assert (done.stdout, done.stderr) == ("over\n", "")
 

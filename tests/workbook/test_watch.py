@@ -1,16 +1,15 @@
 """`workbook watch`, on a terminal and without one."""
 
-import os
+import ctypes
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from watchfiles import Change
 
+from tests.patience import SECONDS, end, until_sync
 from tests.workbook.books import DOUBLE, HALVE, Book, write
 from tests.workbook.terminal import Terminal
 from workbook.saves import is_of_a_chapter
@@ -64,7 +63,7 @@ def test_s_says_in_one_sentence_that_nothing_runs(book: Book, small: Path) -> No
 def test_a_save_during_a_run_ends_it_and_begins_anew(book: Book, small: Path) -> None:
     write(small, (DOUBLE[0], SLOW))
     with Terminal(book, "watch") as terminal:
-        _wait_for(book.root / "started")
+        until_sync((book.root / "started").exists, "the slow test began")
         write(small, (SLOW, DOUBLE[1]))
         after = terminal.until(KEYS)
         assert "✗ Task 2: halve a number" in after
@@ -76,7 +75,7 @@ def test_a_save_during_a_run_ends_it_and_begins_anew(book: Book, small: Path) ->
 def test_nothing_is_left_when_it_ends_in_mid_run(book: Book, small: Path, how: str) -> None:
     write(small, (DOUBLE[0], SLOW))
     with Terminal(book, "watch") as terminal:
-        _wait_for(book.root / "started")
+        until_sync((book.root / "started").exists, "the slow test began")
         running = terminal.descendants()
         assert running
         match how:
@@ -91,8 +90,7 @@ def test_nothing_is_left_when_it_ends_in_mid_run(book: Book, small: Path, how: s
             case "kill -9":
                 terminal.process.kill()
                 terminal.wait()
-        for pid in running:
-            _wait_until_gone(pid)
+        until_sync(lambda: all(map(_is_gone, running)), f"the processes {running} are gone")
     assert not list((book.root / ".workbook").glob("*.new"))
 
 
@@ -103,7 +101,7 @@ def test_without_a_terminal_it_just_reruns(book: Book, small: Path) -> None:
         env=book.env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     assert process.stdout is not None
     try:
@@ -112,15 +110,42 @@ def test_without_a_terminal_it_just_reruns(book: Book, small: Path) -> None:
         write(small, DOUBLE)
         second = _lines_until(process.stdout, "Watching for saves; Ctrl-C quits.")
         assert "  ✗ Task 2: halve a number" in second
-    finally:
         process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
+        assert process.wait(SECONDS) == 130
+    finally:
+        end(process)
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "tgkill"), reason="needs a system that signals single threads"
+)
+def test_a_signal_that_does_not_wake_the_main_thread_ends_it_too(book: Book, small: Path) -> None:
+    """As one that comes between Python's last look for signals and the wait."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workbook", "watch"],
+        cwd=book.root,
+        env=book.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    try:
+        _lines_until(process.stdout, "Watching for saves; Ctrl-C quits.")
+        other = next(
+            int(one.name)
+            for one in Path(f"/proc/{process.pid}/task").iterdir()
+            if one.name != str(process.pid)
+        )
+        assert ctypes.CDLL(None).tgkill(process.pid, other, signal.SIGINT) == 0
+        assert process.wait(SECONDS) == 130
+    finally:
+        end(process)
 
 
 def test_ctrl_c_during_workbook_test_leaves_nothing(book: Book, small: Path) -> None:
     write(small, (DOUBLE[0], SLOW))
     with Terminal(book, "test") as terminal:
-        _wait_for(book.root / "started")
+        until_sync((book.root / "started").exists, "the slow test began")
         terminal.press("\x03")
         assert terminal.wait() == 130
         assert not terminal.descendants()
@@ -138,20 +163,11 @@ def test_only_the_files_that_results_depend_on_are_watched(
     assert not is_of_a_chapter(Change.modified, str(tmp_path / "job_queue.py"))
 
 
-def _wait_for(path: Path) -> None:
-    end = time.monotonic() + 20
-    while not path.exists():
-        assert time.monotonic() < end, f"{path} did not come"
-        time.sleep(0.01)
-
-
-def _wait_until_gone(pid: int) -> None:
-    end = time.monotonic() + 20
-    with suppress(ProcessLookupError, FileNotFoundError):
-        while b") Z" not in Path(f"/proc/{pid}/stat").read_bytes():
-            os.kill(pid, 0)
-            assert time.monotonic() < end, f"process {pid} lives on"
-            time.sleep(0.01)
+def _is_gone(pid: int) -> bool:
+    try:
+        return b") Z" in Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def _lines_until(stream: object, text: str) -> list[str]:

@@ -16,7 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from scheduler import embedded
-from scheduler.cli.show import complain, dim, say
+from scheduler.cli.show import complain, dim, for_any_terminal, say
+from scheduler.cli.waiting import end_of
 
 from workbook.book import ROOT
 
@@ -30,6 +31,7 @@ STOP_SECONDS = 20.0
 
 def main(arguments: list[str]) -> int:
     """Open JupyterLab, with these options for it, and return its exit code when it has ended."""
+    for_any_terminal()
     if find_spec("jupyterlab") is None:
         complain("JupyterLab is not installed: pip install -c constraints.txt -e '.[notebooks]'")
         return 1
@@ -105,7 +107,7 @@ def _lab(arguments: list[str]) -> int:
         # Ctrl-C reaches JupyterLab too, which asks whether it is meant.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            return process.wait()
+            return end_of(process)
         finally:
             process.terminate()
             process.wait()

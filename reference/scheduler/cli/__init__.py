@@ -12,6 +12,7 @@
     prune.py                          deletes finished jobs
     migrate.py                        brings the tables up to this version
     show.py failures.py               output and errors, the same everywhere
+    waiting.py                        waits in which no Ctrl-C is lost
 
 Exit codes: 0 done; 1 the server said no, or is away; 2 wrong usage or settings; 130 Ctrl-C. Heavy modules are imported
 where they are used, so that `scheduler get` answers at once.
@@ -27,8 +28,9 @@ def main() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from scheduler.cli.app import app
     from scheduler.cli.failures import Failure
-    from scheduler.cli.show import complain
+    from scheduler.cli.show import complain, for_any_terminal
 
+    for_any_terminal()
     try:
         app()
     except Failure as failure:

@@ -17,6 +17,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from scheduler.cli.failures import Misused, Refused
+from scheduler.cli.waiting import next_of
 
 if TYPE_CHECKING:
     from scheduler.config import Settings
@@ -42,7 +43,7 @@ def run(name: str, number: int, handlers: list[str], settings: "Settings") -> No
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signal_number, lambda number, _frame: events.put(number))
         log.info("started %d processes: %s", number, ", ".join(str(child.pid) for child in children))
-        first = _next(events)
+        first = next_of(events)
         log.info("stopping all processes")
         _drain(children, first, events)
     if isinstance(first, subprocess.Popen):
@@ -81,21 +82,13 @@ def _start(name: str, environment: dict[str, str], events: Events) -> Child:
     return child
 
 
-def _next(events: Events) -> int | Child:
-    while True:
-        try:
-            return events.get(timeout=0.5)  # Windows runs no signal handler during a wait that has no end
-        except queue.Empty:
-            continue
-
-
 def _drain(children: list[Child], first: int | Child, events: Events) -> None:
     for child in children:
         assert child.stdin is not None
         child.stdin.close()
     left = len(children) - isinstance(first, subprocess.Popen)
     while left:
-        event = _next(events)
+        event = next_of(events)
         if isinstance(event, subprocess.Popen):
             left -= 1
         else:

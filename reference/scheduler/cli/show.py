@@ -1,5 +1,6 @@
 """What the commands write, and how: plain text in a pipe, colours on a terminal that wants them."""
 
+import codecs
 import os
 import sys
 from typing import IO
@@ -16,6 +17,27 @@ COLOURS = {
     "cancelled": typer.colors.BRIGHT_BLACK,
 }
 """The colour of each state, the same wherever a state is shown."""
+
+PLAIN = str.maketrans(
+    {"█": "#", "▒": "~", "░": ".", "✓": "+", "✗": "x", "·": "-", "─": "-", "→": ">", "×": "x"}
+    | {"…": "...", "«": '"', "»": '"', "’": "'", "–": "-"}
+)
+"""What stands for our own characters on a terminal whose encoding lacks them."""
+
+
+def for_any_terminal() -> None:
+    """Let what this terminal's encoding lacks come out as plain characters, or as \\u and a number, not as an error."""
+    codecs.register_error("plain", _plainly)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="plain")
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(PLAIN)
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
 def say(line: str = "") -> None:

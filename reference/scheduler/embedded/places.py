@@ -51,7 +51,12 @@ def made(folder: Path) -> Path:
     """The data folder, made if need be, with a note to git to leave it alone."""
     folder = folder.resolve()
     if not folder.is_dir():
+        new = [one for one in (folder, *folder.parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
+        if _is_root():
+            for one in new:
+                # Its servers run as another user, who must be able to enter, whatever root's umask says.
+                one.chmod(one.stat().st_mode | 0o011)
         (folder / ".gitignore").write_text("*\n", encoding="ascii")
     return folder
 
@@ -104,6 +109,16 @@ def write_private(path: Path, text: str) -> None:
     new.replace(path)
 
 
+def spelled(path: Path | str) -> str:
+    """A path for processes of any locale: its bytes as UTF-8, whatever this process's locale makes of them."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
+def from_spelled(text: str) -> Path:
+    """The path that another process has `spelled`."""
+    return Path(os.fsdecode(text.encode("utf-8", "surrogateescape")))
+
+
 def clean_environment() -> dict[str, str]:
     """What a server needs of our environment: no PG*, which changes what it does, and no secrets."""
     kept = {"PATH", "LD_LIBRARY_PATH", "TMPDIR", "SYSTEMROOT", "COMSPEC", "TEMP", "TMP"}
@@ -112,7 +127,7 @@ def clean_environment() -> dict[str, str]:
 
 def _account(folder: Path) -> Account | None:
     """Nobody in particular for an ordinary user; for root the owner of the data, else `nobody`."""
-    if sys.platform == "win32" or os.geteuid() != 0:
+    if not _is_root():
         return None
     import pwd
 
@@ -122,6 +137,10 @@ def _account(folder: Path) -> Account | None:
             return Account(owner.st_uid, owner.st_gid)
     nobody = pwd.getpwnam("nobody")
     return Account(nobody.pw_uid, nobody.pw_gid)
+
+
+def _is_root() -> bool:
+    return sys.platform != "win32" and os.geteuid() == 0
 
 
 def _is_reachable(path: Path, account: Account) -> bool:

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 from scheduler.embedded import programs
-from scheduler.embedded.places import clean_environment, give, write_private
+from scheduler.embedded.places import clean_environment, from_spelled, give, write_private
 from scheduler.embedded.records import Record
 from scheduler.embedded.server import START_SECONDS, Server
 from scheduler.embedded.services import HOST
 
 CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+CHEAP_SCRAM = "scram_iterations=1"
+"""A password that is drawn by chance needs no slow hash, and each connection pays for it on both sides."""
 
 
 class Postgres(Server):
@@ -26,23 +28,23 @@ class Postgres(Server):
         first = not self.home.exists()
         self.say(f"Starting PostgreSQL {version}{' (first start: creating its files)' if first else ''} …")
         if first:
-            self._create(with_builtin_locale=int(version.split(".")[0]) >= 17)
+            self._create(major=int(version.split(".")[0]))
         self.password = (self.home / "password").read_text(encoding="ascii")
         # None of ours runs, but another program may have the pid in there by now, and PostgreSQL would not start.
         # Should somebody else's server run on this data, PostgreSQL notices that without the file as well.
         (self.home / "data" / "postmaster.pid").unlink(missing_ok=True)
 
-    def _create(self, with_builtin_locale: bool) -> None:
+    def _create(self, major: int) -> None:
         """Make the database under another name, then rename it: a killed start leaves no half database."""
         new = self.place.unfinished(self.name)
         data, password = str(new / "data"), new / "password"
         write_private(password, secrets.token_urlsafe(24))
         give(password, self.place.account)
         options = ["--username=scheduler", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256"]
-        if with_builtin_locale:
+        if major >= 17:
             options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         if not self.durable:
-            options += ["--no-sync"]
+            options += ["--no-sync", *(["--set", CHEAP_SCRAM] if major >= 16 else [])]
         initdb = str(self.program.with_name(programs.exe("initdb")))
         self._run([initdb, "-D", data, f"--pwfile={password}", *options], new)
         self._run([str(self.program), "--single", "-D", data, "postgres"], new, "CREATE DATABASE scheduler\n")
@@ -78,7 +80,7 @@ class Postgres(Server):
     @staticmethod
     def is_ready(record: Record) -> bool:
         """Whether the server with this pid says that it takes connections on this port."""
-        file = Path(record.home) / "data" / "postmaster.pid"
+        file = from_spelled(record.home) / "data" / "postmaster.pid"
         try:
             lines = [line.strip() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
         except OSError:

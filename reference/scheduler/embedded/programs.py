@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -76,7 +77,8 @@ def _version(program: Path, place: Place) -> str | None:
             [str(program), option],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             cwd=program.anchor,
             env=clean_environment(),
             timeout=30,
@@ -91,7 +93,7 @@ def _version(program: Path, place: Place) -> str | None:
 
 def _copied(package: Path, place: Place, say: Say) -> Path:
     """A copy of a package's files for the servers' account, which cannot reach the package itself."""
-    stamp = hashlib.sha256(f"{package} {package.stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    stamp = hashlib.sha256(os.fsencode(f"{package} {package.stat().st_mtime_ns}")).hexdigest()[:12]
     copy = place.home / f"binaries-{stamp}"
     if not copy.is_dir():
         say(f"Copying {package} to {copy}, as the servers' account cannot reach it …")

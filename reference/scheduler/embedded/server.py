@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from scheduler.embedded.locks import is_held, ticks
-from scheduler.embedded.places import Place, Say
+from scheduler.embedded.places import Place, Say, spelled
 from scheduler.embedded.records import Record, running_record
 from scheduler.embedded.services import HOST, EmbeddedError
 from scheduler.embedded.supervised import Supervised
@@ -52,7 +52,7 @@ class Server:
         raise NotImplementedError
 
     def record_of(self, pid: int, port: int) -> Record:
-        return Record(os.getpid(), pid, port, self.password, str(self.home))
+        return Record(os.getpid(), pid, port, self.password, spelled(self.home))
 
     def join_or_start(self, started: list[Supervised]) -> Record:
         """The running server. What is started for it is added to `started`, also where that fails."""
@@ -110,11 +110,11 @@ class Server:
     def order(self, command: list[str]) -> dict[str, Any]:
         """What the supervisor is told."""
         return {
-            "lock": str(self.lock),
-            "pid_file": str(self.pid_file),
-            "record": str(self.record_file),
-            "command": command,
-            "folder": str(self.home),
+            "lock": spelled(self.lock),
+            "pid_file": spelled(self.pid_file),
+            "record": spelled(self.record_file),
+            "command": [spelled(word) for word in command],
+            "folder": spelled(self.home),
             "account": self.place.account,
             "signal": self.end_signal,
         }

@@ -21,7 +21,7 @@ class Supervised:
             options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(SUPERVISOR), json.dumps(order)],
+                [sys.executable, "-I", "-S", "-X", "utf8", str(SUPERVISOR), json.dumps(order)],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,

@@ -1,7 +1,7 @@
 """The process that stands between us and one embedded server, so that no server outlives who started it.
 
-Run as `python -I -S supervisor.py ORDER`, where ORDER is JSON: see `Server.order`. It takes the lock, starts the
-command as its direct child, and ends the child when standard input reaches end of file. The kernel closes that pipe
+Run as `python -I -S -X utf8 supervisor.py ORDER`, where ORDER is JSON: see `Server.order`. It takes the lock, starts
+the command as its direct child, and ends the child when standard input reaches end of file. The kernel closes that pipe
 however the other side ends, kill -9 included, which no handler and no atexit can promise. The child inherits the lock,
 so a server that lost its supervisor too is still seen to live. Standard library only, so that it starts fast.
 """
@@ -62,7 +62,7 @@ def supervise(server: subprocess.Popen[bytes], order: dict[str, Any]) -> None:
     try:
         threading.Thread(target=end_with_parent, args=(server, order), daemon=True).start()
         signal.signal(signal.SIGTERM, lambda *_: server.send_signal(order["signal"]))
-        Path(order["pid_file"]).write_text(str(server.pid))
+        Path(order["pid_file"]).write_text(str(server.pid), encoding="ascii")
         server.wait()
     finally:
         # Where its pid could not be written (a full disk), nobody would know which process to end.

@@ -1,0 +1,95 @@
+"""How long the whole suite waits for what must come: one time for all of it, long, and known nowhere else.
+
+A wait is for an event and says for which, so that it costs nothing where all is well; only a test that would fail
+anyhow takes this long. `PATIENCE_SECONDS` sets it. Otherwise it is a minute, and more where this machine is slow or
+has much to do as the run begins.
+"""
+
+import asyncio
+import inspect
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+QUIET_SECONDS = 60.0
+MOST_TIMES = 5.0
+LOOPS = 200_000
+LOOPS_SECONDS = 0.01
+"""What so many turns take where this was written, when nothing else runs there."""
+PAUSE_SECONDS = 0.005
+
+
+def _slowness() -> float:
+    """How many times as long as on a quiet machine something takes here and now: by its load, and by a short loop."""
+    began = time.monotonic()
+    for _ in range(LOOPS):
+        pass
+    by_loop = (time.monotonic() - began) / LOOPS_SECONDS
+    by_load = os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 1.0
+    return min(max(1.0, by_loop, by_load), MOST_TIMES)
+
+
+SECONDS = float(os.environ.get("PATIENCE_SECONDS") or QUIET_SECONDS * _slowness())
+"""Give this wherever a call asks for a time."""
+TEST_SECONDS = 5 * SECONDS
+"""No test takes as long: one that waits where nobody has put an end to it is ended."""
+
+
+def in_vain(what: str) -> AssertionError:
+    """What a wait raises that was too long."""
+    return AssertionError(f"waited {SECONDS:g} s (PATIENCE_SECONDS) in vain: {what}")
+
+
+async def until(look: Callable[[], T | Awaitable[T]], what: str) -> T:
+    """Look again and again until `look` gives something true, and return that. Fails with `what`."""
+    async with deadline(what):
+        while True:
+            found = look()
+            if inspect.isawaitable(found):
+                found = await found
+            if found:
+                return found  # type: ignore[return-value]
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+def until_sync(look: Callable[[], T], what: str | Callable[[], str]) -> T:
+    """As `until`, where there is no event loop. `what` may be a function, for what is known only at the end."""
+    end = time.monotonic() + SECONDS
+    while not (found := look()):
+        if time.monotonic() > end:
+            raise in_vain(what if isinstance(what, str) else what())
+        time.sleep(PAUSE_SECONDS)
+    return found
+
+
+async def within(work: Awaitable[T], what: str) -> T:
+    """The result of something that must end. Fails with `what`."""
+    async with deadline(what):
+        return await work
+
+
+@asynccontextmanager
+async def deadline(what: str) -> AsyncIterator[None]:
+    """The block must end. Fails with `what`; a TimeoutError of the block's own goes through."""
+    timeout = asyncio.timeout(SECONDS)
+    try:
+        async with timeout:
+            yield
+    except TimeoutError:
+        if not timeout.expired():
+            raise
+        raise in_vain(what) from None
+
+
+def end(process: Any) -> None:
+    """End a process that a test has started (`subprocess.Popen`), however it stands, and wait until it is gone."""
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
