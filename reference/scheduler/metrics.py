@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from weakref import WeakSet
-from wsgiref.simple_server import WSGIServer, make_server
+from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
-from prometheus_client.exposition import ThreadingWSGIServer, _SilentHandler
 from redis.exceptions import RedisError
 
 from scheduler.app import App
 from scheduler.database import DatabaseError
 from scheduler.jobs import Job, Priority, Status
+from scheduler.metrics_server import BoundedServer
 from scheduler.no_metrics import NoMetrics
 from scheduler.worker.handlers import handlers
 
@@ -230,7 +230,8 @@ def serve_metrics(
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
         return [text.encode()]
 
-    server = make_server(host, port, page, ThreadingWSGIServer, handler_class=_SilentHandler)
+    server = BoundedServer(host, port)
+    server.set_app(page)
     _listening.add(server)
     # Half a second, the default, is what closing would take.
     thread = threading.Thread(target=server.serve_forever, args=[0.05], name="metrics", daemon=True)

@@ -10,8 +10,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from scheduler.app import App
-from scheduler.config import ConfigError
 from scheduler.duties import cancel_and_wait
+from scheduler.listening import mistake
 from scheduler.liveness import LoopWatch
 
 log = logging.getLogger(__name__)
@@ -92,15 +92,13 @@ class Readiness:
 def serving_metrics(
     app: App, registry: CollectorRegistry, default_port: int, readiness: Readiness
 ) -> Iterator[int]:
-    """Serve the metrics while the block runs; gives the port. Raises `ConfigError` if the port is taken."""
+    """Serve the metrics while the block runs; gives the port. Raises `ConfigError` if it can't listen there."""
     settings = app.settings
     port = default_port if settings.metrics_port is None else settings.metrics_port
     try:
         server = app.parts.serve_metrics(registry, port, settings.metrics_host, readiness)
     except OSError:
-        raise ConfigError(
-            f"METRICS_PORT: can't listen on {settings.metrics_host}:{port}; choose a port that is free"
-        ) from None
+        raise mistake("METRICS", settings.metrics_host, port) from None
     try:
         yield server.port
     finally:

@@ -12,12 +12,13 @@ from grpc_reflection.v1alpha import reflection
 
 from scheduler.app import App, open_app
 from scheduler.beside import Beside
-from scheduler.config import ConfigError, Settings
+from scheduler.config import Settings
 from scheduler.duties import every
 from scheduler.errors import Context
 from scheduler.gate import Gate
 from scheduler.interceptors import ErrorInterceptor
 from scheduler.limits import SERVICE, LimitInterceptor
+from scheduler.listening import joined, mistake
 from scheduler.parts import Parts
 from scheduler.process import Readiness, background, process_registry, serving_metrics
 from scheduler.v1 import scheduler_pb2 as pb
@@ -173,11 +174,10 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
 
 
 def _listen(server: aio.Server, settings: Settings) -> int:
-    address = f"{settings.grpc_host}:{settings.grpc_port}"
     try:
-        return server.add_insecure_port(address)
+        return server.add_insecure_port(joined(settings.grpc_host, settings.grpc_port))
     except RuntimeError:
-        raise ConfigError(f"GRPC_PORT: can't listen on {address}; choose a port that is free") from None
+        raise mistake("GRPC", settings.grpc_host, settings.grpc_port) from None
 
 
 async def _set_health(service: health.aio.HealthServicer, ready: bool) -> None:

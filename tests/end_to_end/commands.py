@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -86,7 +86,7 @@ def environment_of(settings: Settings, **more: str) -> dict[str, str]:
     )
 
 
-async def execute(command: list[str], environment: dict[str, str], stdin: str = "") -> Done:
+async def execute(command: Sequence[str | bytes], environment: dict[str, str], stdin: str = "") -> Done:
     """Run a command to its end."""
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -106,7 +106,7 @@ async def execute(command: list[str], environment: dict[str, str], stdin: str = 
     return Done(process.returncode, out.decode(), err.decode())
 
 
-async def scheduler(environment: dict[str, str], *arguments: str, stdin: str = "") -> Done:
+async def scheduler(environment: dict[str, str], *arguments: str | bytes, stdin: str = "") -> Done:
     """Run `scheduler …` to its end."""
     command = prepared.python(environment, "-m", "scheduler", *arguments)
     return await execute(command, environment, stdin)

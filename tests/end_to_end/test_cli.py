@@ -14,7 +14,9 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from scheduler.cli import processes
 from scheduler.cli.app import app as command_line
+from scheduler.config import Settings
 from scheduler.jobs import Priority, Status, get_job_row
 from scheduler.worker.one_job import Outcome
 from scheduler.worker.service import running_worker
@@ -28,12 +30,13 @@ from tests.end_to_end.commands import (
     environment_of,
     execute,
     grpcurl_path,
+    is_alive,
     processes_with,
     scheduler,
     serving_command,
     until_gone,
 )
-from tests.helpers import submit, until
+from tests.helpers import submit, until, until_status
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals and ps, as these tests use them, are POSIX"),
@@ -439,14 +442,98 @@ async def test_processes_end_with_the_one_that_started_them_kill_9_included(envi
         await until_gone(children)
 
 
-async def test_a_process_that_dies_ends_the_others_with_1(environment):
+async def test_a_process_that_dies_is_started_again_and_the_others_work_on(environment, app):
     async with serving_command(environment, "worker", "--processes", "2") as worker:
         await worker.until("the worker runs", times=2)
-        children = children_in(worker.text)
-        os.kill(children[0], signal.SIGKILL)
+        killed, other = children_in(worker.text)
+        os.kill(killed, signal.SIGKILL)
+        await worker.until(f"process {killed} ended by itself (signal 9)")
+        assert is_alive(other)
+        await until_status(app, await submit(app), Status.SUCCEEDED)
+        again = int(re.search(r"started process (\d+) again", await worker.until("started process"))[1])
+        await worker.until("the worker runs", times=3)
+        assert await worker.stops() == 0
+        await until_gone([other, again])
+
+
+async def test_what_is_wrong_from_the_start_ends_all_processes_with_one_exit_code(environment):
+    away = {
+        **environment,
+        "DATABASE_URL": "postgresql://me@127.0.0.1:1/x",
+        "DATABASE_WAIT_SECONDS": "0.2",
+    }
+    async with serving_command(away, "worker", "--processes", "2") as worker:
         assert await worker.ends() == 1
-        assert f"process {children[0]} ended by itself" in worker.text
-        await until_gone(children)
+        assert "started process" not in worker.text
+
+
+async def test_the_metrics_ports_of_several_processes_are_one_more_for_each_and_none_is_the_other_role_s():
+    def ports(name, **settings):
+        return [
+            processes._metrics_port(name, index, Settings.from_environment(**settings)) for index in range(3)
+        ]
+
+    assert ports("api") == [2112, 2201, 2202]
+    assert ports("worker") == [2113, 2114, 2115]
+    assert ports("api", metrics_port=9100) == ports("worker", metrics_port=9100) == [9100, 9101, 9102]
+    assert ports("api", metrics_port=0) == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "named"),
+    [
+        (["api", "--processes", "2"], {"METRICS_PORT": "65535"}, "METRICS_PORT"),
+        (["up"], {"METRICS_PORT": "65535"}, "METRICS_PORT"),
+        (["api", "--processes", "2"], {"GRPC_HOST": "nohost.invalid"}, "GRPC_HOST"),
+        (["api"], {"GRPC_HOST": "nohost.invalid"}, "GRPC_HOST"),
+        (["api"], {"GRPC_HOST": "192.0.2.1"}, "GRPC_HOST"),
+        (["api"], {"METRICS_HOST": "192.0.2.1"}, "METRICS_HOST"),
+        (["worker"], {"HANDLERS": "no_such_module"}, "HANDLERS"),
+    ],
+)
+async def test_where_it_can_not_listen_the_sentence_names_the_variable(
+    environment, arguments, variables, named
+):
+    done = await scheduler({**environment, **variables}, *arguments)
+    assert done.code == 2
+    assert done.sentence.startswith(named)
+
+
+@pytest.mark.parametrize("request_text", ["null", "[]", "1", '"x"', "true", "[" * 100_000])
+async def test_a_request_that_is_no_object_is_one_sentence(client, request_text):
+    done = await scheduler(client, "call", "SubmitJob", "-", stdin=request_text)
+    assert done.code == 2
+    assert done.sentence
+
+
+@pytest.mark.parametrize("arguments", [["submit", b"a\xff"], ["get", b"\xff"], ["call", "GetJob", b"\xff"]])
+async def test_an_argument_that_is_not_utf_8_is_one_sentence(client, arguments):
+    done = await scheduler(client, *arguments)
+    assert done.code == 2
+    assert "UTF-8" in done.sentence
+
+
+SIGNALLED = """
+import os, runpy, signal, sys
+module, number = sys.argv[1], getattr(signal, sys.argv[2])
+class Signals:
+    def find_spec(self, name, path, target=None):
+        if name == module:
+            os.kill(os.getpid(), number)
+sys.meta_path.insert(0, Signals())
+sys.argv[1:] = sys.argv[3:]
+runpy.run_module("scheduler", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(
+    "module", ["scheduler.cli.app", "typer", "grpc", "pydantic", "scheduler.server", "psycopg"]
+)
+async def test_a_signal_during_the_first_seconds_ends_it_without_a_traceback(environment, name, module):
+    code = [sys.executable, "-c", SIGNALLED, module, name, "api"]
+    done = await execute(code, environment)
+    assert done.code in (130, -signal.SIGTERM, 0)
 
 
 def children_in(text):

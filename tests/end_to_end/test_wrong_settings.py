@@ -187,3 +187,13 @@ def test_the_secrets_are_really_there(settings: Settings) -> None:
     together = " ".join(environment.values())
     assert all(secret in together for secret in secrets_of(CASES[0], settings) - {SECRET})
     assert isinstance(settings.database_url, SecretStr)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_who_stumbles_over_a_setting_names_its_variable_and_ends_with_1_or_2(
+    case: Case, outputs: Outputs
+) -> None:
+    for (one, command), said in outputs.items():
+        if one == case and command in SERVERS and said["code"] != 0:
+            assert said["code"] in (1, 2), f"scheduler {command}: {said}"
+            assert case.variable in said["output"], f"scheduler {command}: {said['output']}"

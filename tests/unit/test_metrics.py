@@ -2,6 +2,7 @@
 
 import math
 import socket
+import threading
 from uuid import uuid4
 
 import httpx
@@ -12,10 +13,11 @@ from scheduler.app import open_app
 from scheduler.entry import Entry
 from scheduler.jobs import Priority, Status
 from scheduler.metrics import build_metrics, refresh_depth, serve_metrics
+from scheduler.metrics_server import QuietHandler
 from scheduler.parts import reference
 from scheduler.worker.one_job import Outcome
 
-from tests.helpers import submit
+from tests.helpers import submit, until
 from tests.patience import SECONDS
 from tests.proxies import proxied_database, proxied_redis
 
@@ -293,3 +295,40 @@ async def test_a_port_that_is_taken_is_an_error(registry):
             serve_metrics(registry, first.port)
     finally:
         first.close()
+
+
+async def test_silent_connections_make_room_and_few_threads(registry):
+    server = serve_metrics(registry, 0)
+    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+            assert (await http.get(f"http://127.0.0.1:{server.port}/healthz")).status_code == 200
+
+        async def few_threads():
+            return sum("process_request" in thread.name for thread in threading.enumerate()) <= 17
+
+        await until(few_threads, "as many threads are left as connections may be open")
+    finally:
+        for one in silent:
+            one.close()
+        server.close()
+
+
+def test_a_silent_connection_is_closed(registry, monkeypatch):
+    monkeypatch.setattr(QuietHandler, "timeout", 0.05)
+    server = serve_metrics(registry, 0)
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as silent:
+            assert silent.recv(1) == b""
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+async def test_the_metrics_have_an_ipv6_address(registry, host):
+    server = serve_metrics(registry, 0, host)
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+            assert (await http.get(f"http://[::1]:{server.port}/healthz")).status_code == 200
+    finally:
+        server.close()

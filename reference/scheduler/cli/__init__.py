@@ -19,20 +19,55 @@ where they are used, so that `scheduler get` answers at once.
 """
 
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def main() -> None:
     """Run the command line, and end the process with its exit code."""
     # gRPC's core writes complaints of its own to standard error, before ours, which say more.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from scheduler.cli.app import app
-    from scheduler.cli.failures import Failure
-    from scheduler.cli.show import complain, for_any_terminal
+    with _leaving_at_ctrl_c():
+        from scheduler.cli.app import app
+        from scheduler.cli.failures import Failure, Misused
+        from scheduler.cli.show import complain, for_any_terminal
 
     for_any_terminal()
     try:
+        if unreadable := _not_utf_8():
+            raise Misused(f"{unreadable} should be UTF-8")
         app()
     except Failure as failure:
         complain(str(failure))
         sys.exit(failure.code)
+
+
+@contextmanager
+def _leaving_at_ctrl_c() -> Iterator[None]:
+    """While modules are imported, Ctrl-C ends the process: nothing runs yet that would have to be stopped."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _not_utf_8() -> str | None:
+    """The argument or the variable that is not text; None if all are."""
+    for number, argument in enumerate(sys.argv[1:], 1):
+        if not _is_text(argument):
+            return f"argument {number}"
+    names = ("SCHEDULER_ADDRESS", "SCHEDULER_DATA", "GRPC_PORT", "HANDLERS", "LOG_LEVEL", "LOG_FORMAT")
+    return next((name for name in names if not _is_text(os.environ.get(name, ""))), None)
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -157,6 +157,8 @@ def _requests(pool: "DescriptorPool", method: "MethodDescriptor", text: str) -> 
         raise Misused(f"{method.name} takes one JSON object, not {len(documents)}")
     requests = []
     for document in documents:
+        if not isinstance(document, dict):
+            raise Misused(f"{method.name} takes a JSON object, such as {{}}, and this is {_kind(document)}")
         try:
             requests.append(
                 json_format.ParseDict(document, GetMessageClass(method.input_type)(), descriptor_pool=pool)
@@ -167,6 +169,11 @@ def _requests(pool: "DescriptorPool", method: "MethodDescriptor", text: str) -> 
     return requests
 
 
+def _kind(document: Any) -> str:
+    names = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(document), "a number")
+
+
 def _documents(text: str) -> Iterator[Any]:
     import json
 
@@ -175,7 +182,7 @@ def _documents(text: str) -> Iterator[Any]:
     while text:
         try:
             document, end = decoder.raw_decode(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Misused(f"the request is not JSON: {error}") from None
         yield document
         text = text[end:].lstrip()

@@ -1,5 +1,6 @@
 """Failures that are to be expected: each is one sentence on standard error and an exit code, never a stack trace."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,7 +45,8 @@ def expected() -> Iterator[None]:
     except psycopg.OperationalError as error:
         raise Refused(_database_sentence(error)) from None
     except psycopg.Error as error:  # an address that is none, or an account without the rights
-        raise Refused(f"the database can't be used ({first_line(error)}): see DATABASE_URL") from None
+        reason = first_line(error)
+        raise Refused(f"the database can't be used ({reason}): see {_database_variables(reason)}") from None
 
 
 def _redis_sentence(error: Exception) -> str:
@@ -86,7 +88,25 @@ def _database_sentence(error: Exception) -> str:
         pass
     if "unsupported startup parameter" in reason:
         return f"the database can't be reached ({reason}): if that is PgBouncer, set DATABASE_POOLER to its pool_mode"
-    return f"the database can't be reached ({reason}): see DATABASE_URL"
+    return f"the database can't be reached ({reason}): see {_database_variables(reason)}"
+
+
+def _database_variables(reason: str) -> str:
+    """Which of the variables is wrong, as far as libpq or the server says it."""
+    from scheduler.config import ConfigError, Settings
+
+    try:
+        if Settings.from_environment().database_url is not None:
+            return "DATABASE_URL"
+    except ConfigError:
+        return "DATABASE_URL"
+    if re.search(r'database ".*" does not exist', reason):
+        return "COCKROACHDB_DATABASE"
+    if "SSL" in reason or "certificate" in reason:
+        return "COCKROACHDB_SSLMODE"
+    if any(word in reason for word in ("password", "role ", "user ")):
+        return "COCKROACHDB_USER and COCKROACHDB_PASSWORD"
+    return "COCKROACHDB_HOST and COCKROACHDB_PORT"
 
 
 def first_line(error: Exception) -> str:

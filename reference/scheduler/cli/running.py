@@ -130,7 +130,8 @@ def load_handlers(modules: Iterable[str]) -> list[str]:
         try:
             importlib.import_module(name)
         except Exception as error:
-            raise Misused(f"the handlers in {name} can't be imported: {_where(error)}") from None
+            origin = "HANDLERS" if name in named else "--handlers"
+            raise Misused(f"{origin}: the handlers in {name} can't be imported: {_where(error)}") from None
     return names
 
 

@@ -21,7 +21,7 @@ Processes = Annotated[
         min=1,
         max=256,
         metavar="N",
-        help="How many processes; METRICS_PORT is the first one's, and one more for each.",
+        help="How many processes; METRICS_PORT is the first one's, and one more for each. One that dies begins anew.",
     ),
 ]
 Child = Annotated[bool, typer.Option("--child", hidden=True)]

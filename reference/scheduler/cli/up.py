@@ -82,7 +82,11 @@ async def _serve(settings: "Settings", demo: bool) -> None:
 
 def for_worker(settings: "Settings") -> "Settings":
     """The worker's metrics are one port above the API's, unless any free port will do."""
+    from scheduler.config import ConfigError
+
     port = settings.metrics_port
+    if port == 65_535:
+        raise ConfigError("METRICS_PORT should be at most 65534: the worker's metrics are one port above")
     return settings.model_copy(update={"metrics_port": port + 1}) if port else settings
 
 
