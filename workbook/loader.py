@@ -65,7 +65,7 @@ class Code:
     @property
     def files(self) -> set[str]:
         """The files that belong to this implementation, as absolute paths: frames in them are the learner's lines."""
-        modules = [module for module in self._loaded.values() if module is not None]
+        modules = [module for module in list(self._loaded.values()) if module is not None]
         return {str(module.__file__) for module in modules if not module.__name__.startswith("scheduler.")}
 
     def _find(self, name: str, files: list[str], above: int = -1) -> Any:

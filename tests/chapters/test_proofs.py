@@ -10,6 +10,7 @@ The answers stand in three folders beside this file, one folder a chapter in eac
 import ast
 import importlib
 import inspect
+from collections.abc import Iterator
 
 import pytest
 
@@ -27,9 +28,11 @@ LEAST_ALTERNATIVES = 3
 each_chapter = pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.name)
 
 
-@pytest.fixture(autouse=True)
-def _one_pair_of_servers(workbook_servers: Servers) -> None:
-    """The runs inside these tests share the servers of this run."""
+@pytest.fixture(autouse=True, scope="session")
+def _one_pair_of_servers(workbook_servers: Servers) -> Iterator[None]:
+    """The runs inside these tests share the servers of this run, and each chapter's run in one session of pytest."""
+    with runner.sessions():
+        yield
 
 
 @each_chapter
@@ -51,7 +54,7 @@ def test_the_reference_passes_every_test_stretch_included(chapter: Chapter) -> N
 
 def test_the_queue_tests_pass_on_a_real_redis_too() -> None:
     first = chapters()[0]
-    assert not runner.red(runner.run(first, REFERENCE, "--redis", "real"))
+    assert not runner.red(runner.run(first, REFERENCE, redis="real"))
 
 
 @each_chapter
