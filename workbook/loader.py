@@ -52,6 +52,8 @@ class Code:
         layers = [_for_chapter(chapter, layer) for layer in implementation.split("+")]
         self._layers = layers if layers[-1] in (LEARNER, REFERENCE) else [*layers, REFERENCE]
         self._loaded: dict[tuple[int, str], ModuleType | None] = {}
+        self.asked: set[str] = set()
+        """The names that somebody wanted; whoever wonders what a test reaches may empty it."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -70,6 +72,8 @@ class Code:
 
     def _find(self, name: str, files: list[str], above: int = -1) -> Any:
         """What the uppermost layer below `above` that has this name has."""
+        if above < 0:
+            self.asked.add(name)
         for position in range(above + 1, len(self._layers)):
             for file in files:
                 module = self._load(position, file)

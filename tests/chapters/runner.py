@@ -12,12 +12,30 @@ from types import ModuleType
 import pytest
 from _pytest.config import _prepareconfig
 
+from tests.chapters import layers
 from workbook.book import Chapter, chapters, task_number
-from workbook.loader import LEARNER
+from workbook.loader import Code
 from workbook.plugin import RESULTS
 from workbook.report import Result
 
 HERE = Path(__file__).parent
+
+
+class _Asked:
+    """A plugin that sees what each test reaches of the code under test: see `layers`."""
+
+    def __init__(self, chapter: Chapter) -> None:
+        self._chapter = chapter
+        self.too_much: list[str] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        code: Code | None = item.funcargs.get("code")  # type: ignore[attr-defined]
+        number = task_number(item.name)
+        if code is not None and number is not None:
+            beyond = code.asked - layers.reach(self._chapter, number)
+            self.too_much += [f"{item.nodeid} asks for {name}, of no task up to its own" for name in beyond]
+            code.asked.clear()
 
 
 class ChapterSession:
@@ -29,20 +47,12 @@ class ChapterSession:
     def __init__(self, chapter: Chapter) -> None:
         path = next(chapter.folder.glob("test_*.py"))
         # What the code under test prints belongs to the outer test, which captures it.
-        options = [
-            "--stretch",
-            "--implementation",
-            LEARNER,
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "--capture",
-            "no",
-        ]
+        options = ["--stretch", "-q", "-pno:cacheprovider", "--capture=no"]
+        self._asked = _Asked(chapter)
         self._output = io.StringIO()
         with redirect_stdout(self._output), redirect_stderr(self._output):
             # As pytest-xdist does in its processes: a session made here, whose loop is our own.
-            self._config = _prepareconfig([str(path), *options])
+            self._config = _prepareconfig([str(path), *options], [self._asked])
             self._config._do_configure()
             self._config.pluginmanager.unregister(name="terminalreporter")  # it would keep every report
             self._session = pytest.Session.from_config(self._config)
@@ -63,6 +73,7 @@ class ChapterSession:
             if task_number(item.name) not in red & enough:
                 self._config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         self._session._setupstate.teardown_exact(None)  # the last may have been left out
+        assert not self._asked.too_much, "; ".join(self._asked.too_much)
         return results
 
     def close(self) -> None:
