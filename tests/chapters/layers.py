@@ -1,11 +1,11 @@
 """Which tests a step can change, so that those that it can't are not run again.
 
-The steps of a chapter lie in layers: task_3.py over task_2.py over task_1.py over the skeletons. A test of task K
-reaches the code under test by `reach(K)`, the names of the entry points of tasks up to K and of what the skeletons
-give, and by no others: the runner refuses a test that asks for more. A name comes from the uppermost layer that binds it. So
-with one layer more a test finds the very same functions as before, unless the new layer binds a name that it can reach;
-and it was run when the last layer that does was the uppermost. At the latest that is layer K, which must bind an entry
-point of task K.
+The steps of a chapter lie in layers: task_3.py over task_2.py over task_1.py over the skeletons. A test of task
+K reaches the code under test by `reach(K)`, the names of the entry points of tasks up to K and of what the
+skeletons give, and by no others: the runner refuses a test that asks for more. A name comes from the uppermost
+layer that binds it. So with one layer more a test finds the very same functions as before, unless the new layer
+binds a name that it can reach; and it was run when the last layer that does was the uppermost. At the latest
+that is layer K, which must bind an entry point of task K.
 
 This holds because a step does nothing but bind names that can be read off its text: `names` refuses any other.
 """
