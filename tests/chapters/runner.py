@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 from _pytest.config import _prepareconfig
 
-from tests.chapters import layers
+from tests.chapters import inputs, layers
 from workbook.book import Chapter, chapters, task_number
 from workbook.loader import Code
 from workbook.plugin import RESULTS
@@ -131,7 +131,8 @@ def run(
     if chapter.name not in _open:
         _open[chapter.name] = ChapterSession(chapter)
     try:
-        results = _open[chapter.name].run(str(implementation), wanted, set(enough), redis)
+        with inputs.run_of(chapter, str(implementation)):
+            results = _open[chapter.name].run(str(implementation), wanted, set(enough), redis)
     finally:
         if not _kept_open:
             _close_all()
