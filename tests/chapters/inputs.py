@@ -1,15 +1,16 @@
 """What a proof depends on, so that one whose inputs have not changed need not be repeated.
 
 Each proof depends on
-    the chapter's folder, and the answers that it runs (what these import, too),
+    the chapter's folder, and the answers that it runs,
     the chapter's own modules of the reference,
-    `workbook/`, the harness in `tests/`, and all of the reference that they import, data files included,
-    and those other pieces of the reference that were called while it ran.
+    the harness: `tests/chapters`, the plugins of pytest, and all data files of `workbook/` and the reference,
+    those other pieces of the reference that were called while it ran,
+    and what all these import of `tests/`, `workbook/` and the reference, wherever in the file the import stands.
 
-Only the last may leave something out. It is right because a piece is reached in two ways: by an import, which is read
-off the text here, or through `Parts`, "the server and the worker reach each piece through here alone", whose functions
-note here that they were called. Classes among them, and what they import, are taken as called. Whatever can't be seen
-so, as an answer outside the repository, makes a proof one that is always repeated.
+It is right because a piece is reached in two ways: by an import, which is read off the text here, or through `Parts`,
+"the server and the worker reach each piece through here alone", whose functions and classes note here that they were
+called. Whatever can't be seen so, as an
+answer outside the repository, makes a proof one that is always repeated.
 """
 
 import ast
@@ -30,12 +31,14 @@ from workbook.loader import LEARNER, REFERENCE
 HARNESS = (
     "pyproject.toml",
     "constraints.txt",
-    "workbook/**/*",
+    "workbook/plugin.py",
     "tests/*.py",
     "tests/prepared/*.py",
     "tests/chapters/*.py",
+    "reference/scheduler/embedded/*.py",
 )
-PACKAGES = ROOT / "reference"
+"""What is loaded or run by its name, and so by nobody's import."""
+PACKAGES = {"scheduler": ROOT / "reference", "workbook": ROOT, "tests": ROOT}
 
 
 @dataclass
@@ -83,13 +86,11 @@ def run_of(one: Chapter, implementation: str) -> Iterator[None]:
 def _noted_reference() -> Parts:
     parts = reference()
     pieces = {one.name: getattr(parts, one.name) for one in fields(parts)}
-    return replace(
-        parts, **{name: _noted(piece) for name, piece in pieces.items() if not isinstance(piece, type)}
-    )
+    return replace(parts, **{name: _noted(piece) for name, piece in pieces.items()})
 
 
 def _noted(piece: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(piece)
+    @functools.wraps(piece, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
         _now.pieces.add(piece.__module__)
         return piece(*args, **kwargs)
@@ -105,7 +106,7 @@ def files(chapters: Iterable[str], answers: Iterable[str], pieces: Iterable[str]
 
 @functools.cache
 def _shared(chapters: tuple[str, ...], pieces: tuple[str, ...]) -> frozenset[Path]:
-    modules = {*pieces, *_classes()}
+    modules = set(pieces)
     found = set(_harness())
     for one in map(chapter, chapters):
         found |= {path for path in one.folder.rglob("*") if _is_source(path)}
@@ -116,19 +117,17 @@ def _shared(chapters: tuple[str, ...], pieces: tuple[str, ...]) -> frozenset[Pat
 @functools.cache
 def _harness() -> frozenset[Path]:
     named = {path for pattern in HARNESS for path in ROOT.glob(pattern) if _is_source(path)}
-    data = {path for path in PACKAGES.rglob("*") if _is_source(path) and path.suffix != ".py"}
+    data = {
+        path
+        for folder in (ROOT / "workbook", ROOT / "reference")
+        for path in folder.rglob("*")
+        if _is_source(path) and path.suffix != ".py"
+    }
     return frozenset(named | data)
 
 
-@functools.cache
-def _classes() -> frozenset[str]:
-    parts = reference()
-    pieces = [getattr(parts, one.name) for one in fields(parts)]
-    return frozenset(piece.__module__ for piece in pieces if isinstance(piece, type))
-
-
 def _closure(paths: frozenset[Path]) -> frozenset[Path]:
-    """These, the files of the reference that they import, and what those import."""
+    """These, the files of the repository that they import, and what those import."""
     found: set[Path] = set()
     coming = set(paths)
     while coming:
@@ -140,7 +139,7 @@ def _closure(paths: frozenset[Path]) -> frozenset[Path]:
 
 @functools.cache
 def _imported(path: Path) -> frozenset[Path]:
-    """The files of the reference that one file imports, wherever in it."""
+    """The files of the repository that one file imports, wherever in it."""
     tree = ast.parse(path.read_text("utf-8"))
     found: set[str] = set()
     for node in _nodes(tree):
@@ -164,9 +163,10 @@ def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _places(modules: Iterable[str]) -> frozenset[Path]:
-    """The files of those that belong to the reference, and of the packages that they lie in."""
+    """The files of those that belong to the repository, and of the packages that they lie in."""
     names = {".".join(name.split(".")[:end]) for name in modules for end in range(1, name.count(".") + 2)}
-    places = [PACKAGES.joinpath(*name.split(".")) for name in names if name.partition(".")[0] == "scheduler"]
+    split = [name.split(".") for name in names]
+    places = [PACKAGES[parts[0]].joinpath(*parts) for parts in split if parts[0] in PACKAGES]
     candidates = [path for place in places for path in (place.with_suffix(".py"), place / "__init__.py")]
     return frozenset(path for path in candidates if path.exists())
 

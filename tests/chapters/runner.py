@@ -73,7 +73,8 @@ class ChapterSession:
             if task_number(item.name) not in red & enough:
                 self._config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         self._session._setupstate.teardown_exact(None)  # the last may have been left out
-        assert not self._asked.too_much, "; ".join(self._asked.too_much)
+        too_much, self._asked.too_much = self._asked.too_much, []
+        assert not too_much, "; ".join(too_much)
         return results
 
     def close(self) -> None:
