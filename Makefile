@@ -1,16 +1,19 @@
-# `make run` starts the whole system and shows it at work. `make test` checks all of it.
-# Both set up a virtual environment first, the first time; nothing else on the machine is touched.
+# `make run` starts the whole system and shows it at work. `make test` checks all of it, `make quick` what breaks first.
+# They set up a virtual environment first, the first time; nothing else on the machine is touched.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
 # What failed runs once more, alone. What passes then is named at the end and in .flakes, and two such make it red.
-PYTEST = $(BIN)/python -m pytest -p tests.second_try
+PYTEST = $(BIN)/python -m pytest -q -p tests.second_try -p tests.bar
 export TEST_RUN := $(shell date +%Y-%m-%dT%H:%M:%S)
 
 # Most tests wait now and then, so two cores have work for three.
 SIDE_BY_SIDE = --numprocesses 3
+
+# The units that start processes and servers of their own are not for `make quick`.
+QUICK_UNITS = tests/unit $(patsubst %,--ignore tests/unit/test_%.py,embedded leaks makefile prepared second_try)
 
 # RANDOM=1: the tests in an order by chance, whose number they say at the end; RANDOM=NUMBER: in that order again.
 ifdef RANDOM
@@ -32,13 +35,15 @@ said=$$($(PYTHON) -m venv $(VENV) 2>&1) || { \
 }
 endef
 
-.PHONY: help run notebooks test check bench proto clean
+.PHONY: help run notebooks quick test prove everything check bench proto clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run         start everything, submit some jobs and show them at work; Ctrl-C stops it"
 	@echo "make notebooks   JupyterLab on a running system, to look inside it"
-	@echo "make test        lint, type-check and test everything"
+	@echo "make quick       lint, type-check, the quick tests and the proofs of chapter 01; half a minute"
+	@echo "make test        lint, type-check and test everything, but what was proved and has not changed since"
+	@echo "make prove       the same, and every proof once more"
 	@echo "make check       lint and type-check only"
 	@echo "make bench       side by side with ten other queues; takes a quarter of an hour"
 	@echo "make proto       generate the protobuf and gRPC code anew"
@@ -50,11 +55,19 @@ run: $(VENV)/.installed
 notebooks: $(VENV)/.installed-notebooks
 	@$(BIN)/python -m workbook.notebook
 
-test: check
-	@echo "==> tests of the scheduler and the workbook"
-	@$(PYTEST) tests --ignore tests/chapters $(SIDE_BY_SIDE) --dist loadfile
-	@echo "==> proofs of the chapters (some minutes)"
-	@$(PYTEST) tests/chapters $(SIDE_BY_SIDE)
+quick: check
+	@$(PYTEST) --part "quick tests, 1 of 2" $(QUICK_UNITS) $(SIDE_BY_SIDE) --dist loadfile
+	@$(PYTEST) --part "proofs of chapter 01, 2 of 2" tests/chapters -k "01_queue" $(SIDE_BY_SIDE) --remembered
+
+# What was green and depends on nothing that has changed is left out by `make test` alone.
+test: REMEMBERED = --remembered
+test: everything
+
+prove: everything
+
+everything: check
+	@$(PYTEST) --part "tests of the scheduler and the workbook, 1 of 2" tests --ignore tests/chapters $(SIDE_BY_SIDE) --dist loadfile
+	@$(PYTEST) --part "proofs of the chapters, 2 of 2" tests/chapters $(SIDE_BY_SIDE) $(REMEMBERED)
 
 check: $(VENV)/.installed-dev
 	@echo "==> ruff"
@@ -89,4 +102,4 @@ $(VENV)/.installed-notebooks: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .proved .took

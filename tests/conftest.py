@@ -16,7 +16,7 @@ from workbook import mine
 from workbook.book import chapter
 from workbook.sandbox import Servers, servers
 
-pytest_plugins = ["tests.prepared", "tests.shuffled"]
+pytest_plugins = ["tests.prepared", "tests.shuffled", "tests.remembered"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -52,6 +52,8 @@ class Code:
         layers = [_for_chapter(chapter, layer) for layer in implementation.split("+")]
         self._layers = layers if layers[-1] in (LEARNER, REFERENCE) else [*layers, REFERENCE]
         self._loaded: dict[tuple[int, str], ModuleType | None] = {}
+        self.asked: set[str] = set()
+        """The names that somebody wanted; whoever wonders what a test reaches may empty it."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -65,11 +67,13 @@ class Code:
     @property
     def files(self) -> set[str]:
         """The files that belong to this implementation, as absolute paths: frames in them are the learner's lines."""
-        modules = [module for module in self._loaded.values() if module is not None]
+        modules = [module for module in list(self._loaded.values()) if module is not None]
         return {str(module.__file__) for module in modules if not module.__name__.startswith("scheduler.")}
 
     def _find(self, name: str, files: list[str], above: int = -1) -> Any:
         """What the uppermost layer below `above` that has this name has."""
+        if above < 0:
+            self.asked.add(name)
         for position in range(above + 1, len(self._layers)):
             for file in files:
                 module = self._load(position, file)

@@ -6,7 +6,6 @@ the test can say which line it was.
 
 import asyncio
 import ctypes
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
@@ -14,10 +13,10 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from typing import Any
 
+from workbook import origin
 from workbook.watchdog import Ended, Place, Watchdog, short
 
 BLOCKED_SECONDS = 0.5
-ORIGIN_DEPTH = 8
 
 
 class Hang(AssertionError):
@@ -43,8 +42,8 @@ class LoopThread:
         self._thread.start()
         files = own_files if callable(own_files) else lambda: own_files
         self._watchdog = Watchdog(self._loop, self._thread, files, self._found)
-        # A coroutine that is never awaited then tells where it was made: a setting of each thread.
-        self._loop.call_soon_threadsafe(sys.set_coroutine_origin_tracking_depth, ORIGIN_DEPTH)
+        self._loop.call_soon_threadsafe(origin.remember)
+        self._loop.set_default_executor(origin.threads())
 
     def start(self, work: Coroutine[Any, Any, Any]) -> "Future[Any]":
         """Begin something; `wait` waits for it."""

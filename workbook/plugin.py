@@ -21,6 +21,7 @@ import pytest
 from workbook import report
 from workbook.book import CHAPTERS, Chapter, chapter_of, task_number
 from workbook.loader import LEARNER, Code
+from workbook.origin import coroutines_know_their_origin
 from workbook.recording import Recording
 
 if (
@@ -162,14 +163,15 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         return (yield)
     forgotten: list[str] = []
 
-    def note(message: Warning | str, *_: Any, **__: Any) -> None:
-        # The first is enough: a loop that forgets its await makes hundreds of thousands.
-        if not forgotten and "was never awaited" in str(message):
+    def note(message: Warning | str, kind: object, filename: str, *_: object, **__: object) -> None:
+        # The first is enough: a loop that forgets its await makes hundreds of thousands. One that began elsewhere,
+        # as in what an earlier test left to the garbage collector, says nothing about the code under test.
+        if not forgotten and report.is_forgotten(str(message), filename, report.files_of(item)):
             forgotten.append(str(message))
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), coroutines_know_their_origin():
         warnings.simplefilter("always")
-        warnings.showwarning = note
+        warnings.showwarning = note  # type: ignore[assignment]
         failure: BaseException | None = None
         answer: object = None
         try:

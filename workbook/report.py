@@ -5,6 +5,7 @@ import shutil
 import textwrap
 import traceback
 from collections.abc import Iterator, Sequence
+from concurrent.futures import thread
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -100,6 +101,19 @@ def world_of(item: pytest.Item) -> Any:
     """The world that a test used, or None."""
     used = getattr(item, "funcargs", {})
     return used.get("world") or used.get("redis_world")
+
+
+def is_forgotten(warning: str, file: str, files: set[str]) -> bool:
+    """Whether a warning is Python's «coroutine … was never awaited», and the coroutine began in one of `files`.
+
+    A coroutine that is not Python's, as gRPC's are, does not know where it began, but goes at once: it was dropped in
+    `file`. One whose function was handed to a thread, where nobody awaits it, has no line of its own to begin in: only
+    the code under test does that.
+    """
+    if "was never awaited" not in warning:
+        return False
+    frames = [one for one, _, _ in ORIGIN.findall(warning)] or [file]
+    return frames[-1] == thread.__file__ or not files.isdisjoint(frames)
 
 
 def never_awaited(warning: str, files: set[str]) -> str:

@@ -3,6 +3,7 @@
 The answers stand in three folders beside this file, one folder a chapter in each:
 
     steps/          task_K.py answers task K; in layers they pass all tasks up to K and fail each one after
+                    (what layer K can't change was seen with fewer layers, and `layers` says why that is enough)
     mistakes/       a wrong answer that learners give: TEST is the test that must fail, SAYS the words that it must say
     alternatives/   another right answer, different in design: TASKS are the tasks that it claims
 """
@@ -10,10 +11,11 @@ The answers stand in three folders beside this file, one folder a chapter in eac
 import ast
 import importlib
 import inspect
+from collections.abc import Iterator
 
 import pytest
 
-from tests.chapters import runner
+from tests.chapters import layers, runner
 from workbook.book import Chapter, chapters
 from workbook.loader import LEARNER, REFERENCE, Code
 from workbook.sandbox import Servers
@@ -27,9 +29,11 @@ LEAST_ALTERNATIVES = 3
 each_chapter = pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.name)
 
 
-@pytest.fixture(autouse=True)
-def _one_pair_of_servers(workbook_servers: Servers) -> None:
-    """The runs inside these tests share the servers of this run."""
+@pytest.fixture(autouse=True, scope="session")
+def _one_pair_of_servers(workbook_servers: Servers) -> Iterator[None]:
+    """The runs inside these tests share the servers of this run, and each chapter's run in one session of pytest."""
+    with runner.sessions():
+        yield
 
 
 @each_chapter
@@ -51,7 +55,7 @@ def test_the_reference_passes_every_test_stretch_included(chapter: Chapter) -> N
 
 def test_the_queue_tests_pass_on_a_real_redis_too() -> None:
     first = chapters()[0]
-    assert not runner.red(runner.run(first, REFERENCE, "--redis", "real"))
+    assert not runner.red(runner.run(first, REFERENCE, redis="real"))
 
 
 @each_chapter
@@ -63,9 +67,10 @@ def test_every_task_has_a_step(chapter: Chapter) -> None:
 @pytest.mark.parametrize(("chapter", "step"), STEPS, ids=runner.ids(STEPS))
 def test_a_step_passes_what_is_done_and_fails_each_later_task(chapter: Chapter, step) -> None:
     done = int(step.stem.removeprefix("task_"))
-    layers = [str(step.with_name(f"task_{number}.py")) for number in range(done, 0, -1)]
+    below = [str(step.with_name(f"task_{number}.py")) for number in range(done, 0, -1)]
     later = {task.number for task in chapter.tasks if task.number > done}
-    results = runner.run(chapter, "+".join([*layers, LEARNER]), enough=later)
+    changed = layers.can_change(chapter, step)
+    results = runner.run(chapter, "+".join([*below, LEARNER]), tasks=changed | later, enough=later)
     assert not runner.red(result for result in results if result.task.number <= done)
     failed = {result.task.number for result in results if not result.passed}
     assert later <= failed, f"with tasks up to {done} written, these pass already: {sorted(later - failed)}"

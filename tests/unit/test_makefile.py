@@ -54,6 +54,18 @@ def test_random_order_reaches_pytest(folder: Path, given: str, options: str) -> 
     assert shown.stdout.strip() == options
 
 
+@pytest.mark.parametrize(("layer", "believes"), [("quick", True), ("test", True), ("prove", False)])
+def test_all_layers_but_one_believe_what_was_proved(folder: Path, layer: str, believes: bool) -> None:
+    command = ["make", "--dry-run", layer]
+    shown = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=True)
+    (proofs,) = [
+        line
+        for line in shown.stdout.splitlines()
+        if " tests/chapters " in f"{line} " and "--ignore tests/ch" not in line
+    ]
+    assert ("--remembered" in proofs) is believes
+
+
 def make(folder: Path, says: str = "", too_old: int = 0) -> "subprocess.CompletedProcess[str]":
     """Run `make .venv/.installed` with a Python whose venv says this and fails, or works if it says nothing."""
     python = folder / "python3"
