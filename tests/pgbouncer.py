@@ -48,7 +48,7 @@ async def pgbouncer(settings: Settings, mode: str, size: int = 20) -> AsyncItera
     port = free_port()
     file = folder / "pgbouncer.ini"
     names = {name: there[name] for name in ("host", "port", "user", "password")}
-    file.write_text(FILE.format(**names, own_port=port, mode=mode, size=size, folder=folder))
+    file.write_text(FILE.format(**names, own_port=port, mode=mode, size=size, folder=folder), "utf-8")
     process = await asyncio.create_subprocess_exec(PROGRAM, "-q", str(file), **_as_an_ordinary_user(folder))
     conninfo = make_conninfo(
         host="127.0.0.1", port=port, dbname=there["dbname"], user=there["user"], sslmode="disable"

@@ -200,7 +200,9 @@ async def until_gone(pids: list[int]) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    state = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, encoding="utf-8", check=False
+    )
     return bool(state.stdout.strip()) and not state.stdout.startswith("Z")
 
 

@@ -95,7 +95,7 @@ async def stop_the_loop(app, job):
 
 @pytest.fixture
 def with_handlers(settings, tmp_path):
-    (tmp_path / "shop_jobs.py").write_text(HANDLERS)
+    (tmp_path / "shop_jobs.py").write_text(HANDLERS, "utf-8")
     return {
         **environment_of(settings),
         "PYTHONPATH": str(tmp_path),
@@ -198,7 +198,7 @@ async def crunch_it(app, job):
 
 
 async def test_a_pool_of_spawned_processes_works_and_ends_with_the_worker(with_handlers, app, tmp_path):
-    (tmp_path / "crunching.py").write_text(CRUNCHING)
+    (tmp_path / "crunching.py").write_text(CRUNCHING, "utf-8")
     async with serving_command({**with_handlers, "HANDLERS": "crunching"}, "worker") as worker:
         short = await submit(app, "crunch", payload_json='{"name": "short"}', max_attempts=1)
         assert (await until_status(app, short, *TERMINAL)).last_error is None

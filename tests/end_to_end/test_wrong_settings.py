@@ -160,7 +160,7 @@ def outputs(backends: Servers) -> Outputs:
             [sys.executable, "-m", "tests.end_to_end.forked"],
             input=json.dumps(orders),
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=500,
             check=True,
         )

@@ -423,14 +423,14 @@ async def until_a_job_runs(stage: Stage, since: float) -> float:
 
 
 def most_mebibytes(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
 
 
 def forget_the_most(pid: int) -> None:
     """Let the kernel count anew."""
     with suppress(OSError):
-        Path(f"/proc/{pid}/clear_refs").write_text("5")
+        Path(f"/proc/{pid}/clear_refs").write_text("5", "ascii")
 
 
 async def blow(names: list[str], seconds: float) -> bool:

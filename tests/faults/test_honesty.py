@@ -36,7 +36,7 @@ async def until_status_of(port: int, page: str, code: int) -> None:
         async def look() -> bool:
             return (await client.get(f"http://127.0.0.1:{port}/{page}")).status_code == code
 
-        await until(look, f"/{page} says {code}", 40)
+        await until(look, f"/{page} says {code}")
 
 
 async def test_a_database_that_is_silent_makes_no_worker_ready_and_one_that_speaks_again_does(
@@ -70,10 +70,10 @@ async def test_a_database_that_is_silent_turns_the_gauge_behind_the_alert(backen
             return math.isnan(age())
 
         way.stall()
-        await until(is_unknown, "nobody knows the age", 40)
+        await until(is_unknown, "nobody knows the age")
         await until_status_of(api.metrics_port, "readyz", 503)
         way.resume()
-        await until(is_known, "the age is known again", 40)
+        await until(is_known, "the age is known again")
 
 
 BLOCKING = """
@@ -93,7 +93,7 @@ async def test_a_loop_that_stands_still_is_not_ready_nor_alive_and_the_line_is_n
     backends: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("handlers")
-    (folder / "blocking.py").write_text(BLOCKING)
+    (folder / "blocking.py").write_text(BLOCKING, "utf-8")
     async with opened(backends) as app:
         environment = environment_of(app.settings, LIVENESS_SECONDS="2", PYTHONPATH=str(folder))
         async with serving_command({**environment, "HANDLERS": "blocking"}, "worker") as worker:
@@ -159,7 +159,7 @@ async def test_a_worker_whose_loop_fails_ends_with_a_code_that_is_not_0(
     backends: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("handlers")
-    (folder / "broken.py").write_text(BROKEN)
+    (folder / "broken.py").write_text(BROKEN, "utf-8")
     async with opened(backends) as app:
         environment = environment_of(app.settings, PYTHONPATH=str(folder), HANDLERS="broken")
         async with serving_command(environment, "worker") as worker:

@@ -21,7 +21,6 @@ from tests.faults.tools import (
     queued_ids,
     row,
     short_pops,  # noqa: F401
-    until_true,
 )
 from tests.helpers import submit, until, until_status
 from workbook.sandbox import Servers
@@ -40,7 +39,7 @@ async def test_a_row_that_is_locked_for_longer_than_a_lease_costs_no_other_job_a
             running_worker(app.settings, under_test.parts()) as worker,
         ):
             ids = [await submit(app, "hold", max_attempts=1) for _ in range(10)]
-            await until_true(lambda: len(gate.started) == 10, "all run")
+            await until(lambda: len(gate.started) == 10, "all run")
             locked, *others = ids
             async with app.db._pool.connection() as somebody, somebody.transaction(force_rollback=True):
                 await somebody.execute("SELECT 1 FROM tasks WHERE task_id = %s FOR UPDATE", [locked])
@@ -52,7 +51,7 @@ async def test_a_row_that_is_locked_for_longer_than_a_lease_costs_no_other_job_a
                     return found is not None
 
                 await until(over, "the lease of the locked job is over")
-                await until_true(lambda: bool(gate.cancelled), "its handler is told")
+                await until(lambda: bool(gate.cancelled), "its handler is told")
                 assert [job.task_id for job in gate.cancelled] == [locked]
                 # New jobs are taken and finished meanwhile, and what is due is done.
                 assert (await until_status(app, await submit(app), *TERMINAL)).status is Status.SUCCEEDED
@@ -89,7 +88,7 @@ async def test_a_worker_without_a_handler_leaves_its_jobs_to_one_that_has_it(
         ):
             ids = [await submit(app, "of_the_new_version") for _ in range(40)]
             unknown = older.app.metrics.unknown_types_total
-            await until_true(lambda: counted(unknown) >= 40, "the old worker had them all in its hands")
+            await until(lambda: counted(unknown) >= 40, "the old worker had them all in its hands")
             async with running_worker(app.settings, parts):
                 for task_id in ids:
                     job = await until_status(app, task_id, *TERMINAL)
@@ -104,7 +103,7 @@ async def test_a_worker_that_stops_gives_back_what_it_has_no_handler_for(
     async with opened(backends) as app:
         task_id = await submit(app, "of_the_new_version")
         async with running_worker(app.settings, under_test.parts()) as worker:
-            await until_true(lambda: counted(worker.app.metrics.unknown_types_total) == 1, "it has the entry")
+            await until(lambda: counted(worker.app.metrics.unknown_types_total) == 1, "it has the entry")
             assert await queued_ids(app) == []
         assert await queued_ids(app) == [task_id]
 

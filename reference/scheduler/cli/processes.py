@@ -172,7 +172,9 @@ def _next(events: Events, places: Iterable[Place]) -> int | Child:
         for place in places:
             place.begin_if_due()
         try:
-            return events.get(timeout=0.5)  # a signal too late for its last look would be lost in a wait without end
+            return events.get(
+                timeout=0.5
+            )  # a signal too late for its last look would be lost in a wait without end
         except queue.Empty:
             continue
 
