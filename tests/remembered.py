@@ -124,6 +124,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Any:
+    if not item.nodeid.startswith("tests/chapters/"):  # no proof; and the students' copy has no proofs
+        return (yield)
     from tests.chapters import inputs
 
     with inputs.noting() as used:

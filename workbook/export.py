@@ -34,6 +34,7 @@ WHOLE = (
     "tests/patience.py",
     "tests/prepared",
     "tests/proxies.py",
+    "tests/remembered.py",
     "tests/shuffled.py",
     "tests/under_test.py",
     "tests/end_to_end",
