@@ -32,7 +32,7 @@ def process_registry() -> CollectorRegistry:
 
 
 class Readiness:
-    """Whether this process can do its work: whether the database has answered just now, and it is not about to end.
+    """Whether this process can do its work: the database has answered just now, nothing is stuck, and no end is near.
 
     It is judged when somebody asks, by the age of the last good answer: a database that is silent gives no bad one, and
     a loop that stands still asks nobody. Redis may be away; then jobs wait.
@@ -43,11 +43,15 @@ class Readiness:
         self._answered_at: float | None = monotonic()  # it did, when the app was opened
         self._draining = False
         self.loop = LoopWatch()
+        self.can_work: Callable[[], bool] = lambda: True
+        """What else must hold: a worker's word that its claims do not fail."""
 
     @property
     def ready(self) -> bool:
         answered_at = self._answered_at
-        return answered_at is not None and monotonic() - answered_at < FRESH_SECONDS and not self._draining
+        if answered_at is None or self._draining:
+            return False
+        return monotonic() - answered_at < FRESH_SECONDS and self.can_work()
 
     def __call__(self) -> bool:
         return self.ready

@@ -9,9 +9,13 @@ import httpx
 import pytest
 from scheduler.app import App
 from scheduler.config import Settings
+from scheduler.job_queue import queue_name
+from scheduler.jobs import Priority, Status
 from scheduler.parts import Parts
 from scheduler.process import PartEnded
 from scheduler.server import running_api
+from scheduler.worker import worker as worker_module
+from scheduler.worker.one_job import claim_nothing
 from scheduler.worker.service import running_worker
 from scheduler.worker.worker import Worker
 
@@ -21,10 +25,12 @@ from tests.faults.proxy import proxy
 from tests.faults.tools import (
     at_port,
     database_port,
+    insert,
     opened,
+    row,
     short_pops,  # noqa: F401
 )
-from tests.helpers import submit, until
+from tests.helpers import submit, until, until_status
 from workbook.sandbox import Servers
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.of_reference]
@@ -145,6 +151,8 @@ async def test_a_part_that_ends_takes_the_process_along_and_says_so(
 
 BROKEN = """
 import asyncio
+from scheduler.worker import worker as worker_module
+from scheduler.worker.one_job import claim_nothing
 from scheduler.worker.worker import Worker
 
 async def run(self):
@@ -167,3 +175,29 @@ async def test_a_worker_whose_loop_fails_ends_with_a_code_that_is_not_0(
             with pytest.raises(AssertionError, match="Traceback"):  # it is meant to be loud
                 await worker.ends()
             assert worker._process.returncode not in (0, None)
+
+
+async def test_a_worker_whose_claims_fail_takes_nothing_more_and_is_not_ready_until_one_works(
+    backends: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
+    async def counted_try(app: App) -> None:
+        nonlocal tries
+        tries += 1
+        await claim_nothing(app)
+
+    monkeypatch.setattr(worker_module, "claim_nothing", counted_try)
+    async with opened(backends, metrics_port=0, worker_pool_size=1, reconcile_age_seconds=3600) as app:
+        ids = await insert(app, 5)
+        jobs = [await row(app, task_id) for task_id in ids]
+        await app.db.fetch_all("ALTER TABLE tasks RENAME COLUMN worker TO its_worker")
+        async with running_worker(app.settings, under_test.parts()) as worker:
+            await app.queue.push_many(jobs)
+            await until_status_of(worker.metrics_port, "readyz", 503)
+            await until(lambda: tries >= 3, "it has tried three claims of nothing")
+            assert await app.queue.redis.llen(queue_name(Priority.DEFAULT)) == 4
+            await app.db.fetch_all("ALTER TABLE tasks RENAME COLUMN its_worker TO worker")
+            await until_status_of(worker.metrics_port, "readyz", 200)
+            for task_id in ids[1:]:
+                await until_status(app, task_id, Status.SUCCEEDED)

@@ -109,6 +109,11 @@ async def claim(app: App, entries: Sequence[Entry]) -> list[Job]:
     )
 
 
+async def claim_nothing(app: App) -> None:
+    """Send the claim for no job at all: raises what a claim would raise now."""
+    await app.db.fetch_all(CLAIM, [[], _process, app.settings.lease_seconds])
+
+
 async def _large_payloads(app: App, task_ids: list[UUID]) -> dict[UUID, str]:
     """The payloads that did not come with the claim, a few at a time. One that is too large for anybody is left out."""
     found: dict[UUID, str] = {}

@@ -41,6 +41,7 @@ async def running_worker(settings: Settings, parts: Parts) -> AsyncIterator[Runn
                 background(maintain(app), "the maintenance"),
             ):
                 worker = parts.worker(app)
+                readiness.can_work = lambda: not getattr(worker, "is_stuck", False)
                 async with background(worker.run(), "the worker") as running:
                     try:
                         yield RunningWorker(app, metrics_port)

@@ -20,7 +20,7 @@ from scheduler.database import DatabaseError
 from scheduler.duties import cancel_and_wait
 from scheduler.entry import Entry
 from scheduler.jobs import Job, Status
-from scheduler.worker.one_job import Outcome, wait_for_database
+from scheduler.worker.one_job import Outcome, claim_nothing, wait_for_database
 from scheduler.worker.retries import push_or_leave
 from scheduler.worker.runs import as_exception
 from scheduler.worker.unhandled import NoHandler, Unhandled
@@ -65,6 +65,8 @@ class Worker:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self.is_stuck = False
+        """Whether a turn has failed for a reason that nobody foresaw, and no claim has worked since."""
         self._running: set[Running] = set()
         self._in_handler: set[Running] = set()
         self._slot_freed = asyncio.Event()
@@ -92,6 +94,9 @@ class Worker:
 
     async def _turn(self) -> None:
         """Start as many jobs as there are free slots; wait for a slot if there is none."""
+        if self.is_stuck:
+            await self._try_again()
+            return
         free = self._free_slots()
         if free <= 0:
             self._slot_freed.clear()
@@ -105,8 +110,18 @@ class Worker:
             log.warning("no jobs for now: %s", type(error).__name__)
             await self._pause()
         except Exception:
-            log.exception("a turn of the worker failed; it goes on")
-            await self._pause()
+            log.exception("a turn of the worker failed; it takes nothing until a claim works")
+            self.is_stuck = True
+
+    async def _try_again(self) -> None:
+        """Go on if a claim works. Without asking, each entry that is taken might be one more that nobody claims."""
+        await self._pause()
+        try:
+            await claim_nothing(self._app)
+        except Exception as error:
+            log.warning("a claim still fails: %s", type(error).__name__)
+        else:
+            self.is_stuck = False
 
     def _free_slots(self) -> int:
         # While a finish is written, its slot is free for the next handler; but a slow database must not let finishes
