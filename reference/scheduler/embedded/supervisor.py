@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+LOOK_SECONDS = 1.0
 END_SECONDS = 30
 
 if sys.platform == "win32":
@@ -63,7 +64,11 @@ def supervise(server: subprocess.Popen[bytes], order: dict[str, Any]) -> None:
         threading.Thread(target=end_with_parent, args=(server, order), daemon=True).start()
         signal.signal(signal.SIGTERM, lambda *_: server.send_signal(order["signal"]))
         Path(order["pid_file"]).write_text(str(server.pid), encoding="ascii")
-        server.wait()
+        ended = threading.Thread(target=server.wait, daemon=True)
+        ended.start()
+        # With an end, and again: a SIGTERM that comes just before a wait without one is lost until that is over.
+        while ended.is_alive():
+            ended.join(LOOK_SECONDS)
     finally:
         # Where its pid could not be written (a full disk), nobody would know which process to end.
         server.kill()
