@@ -108,6 +108,18 @@ async def test_a_worker_that_stops_gives_back_what_it_has_no_handler_for(
         assert await queued_ids(app) == [task_id]
 
 
+async def test_an_entry_that_came_in_the_last_turn_before_the_stop_is_given_back_too(
+    backends: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unhandled, "PAUSE_SECONDS", 600)
+    async with opened(backends) as app:
+        task_id = await submit(app, "of_the_new_version")
+        left = unhandled.Unhandled(app)
+        assert await left.without(await app.parts.take(app, 1)) == []
+        await left.close()
+        assert await queued_ids(app) == [task_id]
+
+
 async def test_a_job_that_was_deleted_by_hand_and_submitted_again_ends_and_stops_nobody(
     backends: Servers,
 ) -> None:

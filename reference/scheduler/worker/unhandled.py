@@ -8,9 +8,9 @@ after its attempts it ends.
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from scheduler.app import App
-from scheduler.duties import cancel_and_wait
 from scheduler.entry import Entry
 from scheduler.worker.retries import push_or_leave
 
@@ -37,6 +37,7 @@ class Unhandled:
         self._held: set[Entry] = set()
         self._returns: set[asyncio.Task[None]] = set()
         self._named: set[str] = set()
+        self._closing = asyncio.Event()
 
     async def without(self, entries: Sequence[Entry]) -> list[Entry]:
         """The entries that are to be claimed; the others go back to their queues. Raises `DatabaseError`."""
@@ -53,7 +54,9 @@ class Unhandled:
 
     async def close(self) -> None:
         """Give back at once what is held."""
-        await cancel_and_wait(self._returns)
+        # Not by cancelling: a task that is cancelled before its first step gives nothing back.
+        self._closing.set()
+        await asyncio.gather(*self._returns)
 
     async def _waited(self, entries: list[Entry]) -> set[object]:
         ids = [entry.task_id for entry in entries]
@@ -72,11 +75,11 @@ class Unhandled:
             task.add_done_callback(self._returns.discard)
 
     async def _return(self, entries: set[Entry]) -> None:
-        try:
-            await asyncio.sleep(PAUSE_SECONDS)
-        finally:
-            self._held -= entries
-            await asyncio.shield(push_or_leave(self._app, list(entries)))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PAUSE_SECONDS):
+                await self._closing.wait()
+        self._held -= entries
+        await push_or_leave(self._app, list(entries))
 
     def _name(self, entries: list[Entry]) -> None:
         self._app.metrics.unknown_types(len(entries))
