@@ -8,9 +8,11 @@ import pytest
 from scheduler.api.cancel_job import CANCEL
 from scheduler.api.requeue_job import REQUEUE
 from scheduler.app import App, open_app
-from scheduler.jobs import INSERT, NewJob, Status
+from scheduler.entry import Entry
+from scheduler.jobs import INSERT, NewJob, Priority, Status
 from scheduler.parts import reference
 from scheduler.v1 import scheduler_pb2 as pb
+from scheduler.worker.leases import GIVE_BACK
 
 from tests.faults.proxy import Proxy, postgres_reply, proxy
 from tests.faults.tools import at_port, counted, database_port, insert, queued_ids, row, rows
@@ -110,3 +112,16 @@ async def test_a_requeue_is_answered_with_true_and_pushed(app: App, after: bool)
     job = await row(app, task_id)
     assert (job.status, job.version) == (Status.QUEUED, 6)
     assert await queued_ids(app) == [task_id]
+
+
+@when
+async def test_jobs_that_are_given_back_are_known_and_given_back_once(app: App, after: bool) -> None:
+    ids = await insert(app, 3)
+    jobs = await app.parts.claim(app, [Entry(one, "noop", Priority.DEFAULT) for one in ids])
+    async with through_proxy(app) as (other, way):
+        lose(way, GIVE_BACK.partition("%s")[0], after)
+        returned = await other.parts.give_back(other, jobs)
+        assert way.fired.is_set()
+    assert {job.task_id for job in returned} == set(ids)
+    for job in (await rows(app)).values():
+        assert (job.status, job.attempts, job.max_attempts, job.version) == (Status.QUEUED, 1, 4, 3)

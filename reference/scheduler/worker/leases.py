@@ -9,7 +9,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from scheduler.app import App
-from scheduler.database import Row, TooSlow
+from scheduler.database import Lost, Row, TooSlow
 from scheduler.jobs import COLUMNS, Job, Status, columns
 from scheduler.worker.batches import Due, fetch_waiting
 from scheduler.worker.one_job import ATTEMPT_AGAIN
@@ -126,6 +126,12 @@ GIVE_BACK = f"""
     WHERE t.task_id = free.task_id AND t.status = 'running'
     RETURNING {columns("t")}
 """
+GIVEN_BACK = f"""
+    SELECT {columns("t")}
+    FROM unnest(%s::uuid[], %s::int[], %s::int8[]) AS v(id, attempt, version)
+    JOIN tasks AS t ON t.task_id = v.id
+    WHERE t.status = 'queued' AND t.attempts = v.attempt AND t.version = v.version
+"""
 
 
 async def give_back(app: App, jobs: Sequence[Job]) -> list[Job]:
@@ -135,7 +141,13 @@ async def give_back(app: App, jobs: Sequence[Job]) -> list[Job]:
     Raises `Unavailable`.
     """
     attempts = [[job.task_id for job in jobs], [job.attempts for job in jobs]]
-    returned = [Job.from_row(row) for row in await app.db.fetch_all(GIVE_BACK, attempts)]
+    try:
+        rows = await app.db.fetch_all(GIVE_BACK, attempts)
+    except Lost:
+        # Once more, in case it was not done. Whichever try it was, these rows are queued now, and one version on.
+        await app.db.fetch_all(GIVE_BACK, attempts)
+        rows = await app.db.fetch_all(GIVEN_BACK, [*attempts, [job.version + 1 for job in jobs]])
+    returned = [Job.from_row(row) for row in rows]
     app.hints.released(job.task_id for job in returned)
     app.hints.changed(job.task_id for job in returned)
     return returned

@@ -186,6 +186,12 @@ class Worker:
         except asyncio.CancelledError:
             if running.stage not in (Stage.LOST, Stage.STOPPED):
                 raise
+        except DatabaseError as error:
+            log.warning(
+                "a job could not be finished, its lease will run out: %s",
+                type(error).__name__,
+                extra=_about(running.job),
+            )
         except Exception:
             log.exception("a job could not be finished; its lease will run out", extra=_about(running.job))
 
