@@ -51,14 +51,26 @@ def is_of_a_chapter(_change: Change, path: str) -> bool:
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Let a closed terminal and `kill` do what Ctrl-C does, so that nothing is left running."""
+def signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` at Ctrl-C, and where a terminal is closed or `kill` asks. A second one raises KeyboardInterrupt.
 
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
+    The first does not raise: a signal may come while Python is in a finalizer, of a process that has just ended say,
+    and what is raised there is lost.
+    """
+    came = False
 
-    names = ["SIGTERM"] if sys.platform == "win32" else ["SIGTERM", "SIGHUP"]
-    before = {number: signal.signal(number, stop) for number in (getattr(signal, name) for name in names)}
+    def handle(*_: Any) -> None:
+        nonlocal came
+        if came:
+            raise KeyboardInterrupt
+        came = True
+        stop()
+
+    names = ["SIGINT", "SIGTERM"] if sys.platform == "win32" else ["SIGINT", "SIGTERM", "SIGHUP"]
+    numbers = [getattr(signal, name) for name in names]
+    # A shell that starts a job in the background lets it ignore Ctrl-C: that stays so.
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heard}
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from queue import Queue
+from queue import SimpleQueue
 
 from scheduler.cli.failures import Failure, Refused
 from scheduler.cli.show import bold, complain, dim, say
@@ -15,7 +15,7 @@ from workbook import book, screen
 from workbook.book import Chapter
 from workbook.child import Child
 from workbook.keys import keys
-from workbook.saves import saves, stopped_by_signals
+from workbook.saves import saves, signals
 from workbook.standing import Standing, now
 
 KEYS = "h hint · n next · a all · s system · q quit"
@@ -37,12 +37,17 @@ class Ended:
     code: int
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """Ctrl-C, a terminal that was closed, or `kill`."""
+
+
 class Watching:
     """See the top of this file. `only` limits it to one chapter."""
 
     def __init__(self, only: Chapter | None) -> None:
         self._only = only
-        self._events: Queue[Saved | Pressed | Ended] = Queue()
+        self._events: SimpleQueue[Saved | Pressed | Ended | Stopped] = SimpleQueue()
         self._child: Child | None = None
         self._at = only or self._next_chapter() or book.chapters()[0]
 
@@ -51,7 +56,7 @@ class Watching:
         folder = self._only.folder if self._only else book.CHAPTERS
         # Before the first run: what is saved during it counts.
         with (
-            stopped_by_signals(),
+            signals(lambda: self._events.put(Stopped())),
             saves(folder, lambda path: self._events.put(Saved(path))),
             keys(lambda key: self._events.put(Pressed(key))) as can_press,
         ):
@@ -64,7 +69,7 @@ class Watching:
                 if self._child is not None:
                     self._child.end()
 
-    def _handle(self, event: Saved | Pressed | Ended) -> bool:
+    def _handle(self, event: Saved | Pressed | Ended | Stopped) -> bool:
         """Do what an event asks for. Returns whether to go on."""
         match event:
             case Saved(path):
@@ -77,6 +82,8 @@ class Watching:
                     self._after(child.chapter, code)
             case Pressed("q" | ""):
                 return False
+            case Stopped():
+                raise KeyboardInterrupt
             case Pressed(key):
                 self._press(key)
         return True

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from watchfiles import Change
@@ -12,7 +13,7 @@ from watchfiles import Change
 from tests.patience import SECONDS, end, until_sync
 from tests.workbook.books import DOUBLE, HALVE, Book, write
 from tests.workbook.terminal import Terminal
-from workbook.saves import is_of_a_chapter
+from workbook.saves import is_of_a_chapter, signals
 
 KEYS = "h hint · n next · a all · s system · q quit"
 SLOW = "open('started', 'w').close()\n    import time\n    time.sleep(60)"
@@ -114,6 +115,22 @@ def test_without_a_terminal_it_just_reruns(book: Book, small: Path) -> None:
         assert process.wait(SECONDS) == 130
     finally:
         end(process)
+
+
+def test_a_signal_that_comes_in_a_finalizer_is_not_lost() -> None:
+    """As one that comes while the process of the last run is taken down: what is raised there goes nowhere."""
+    events: SimpleQueue[str] = SimpleQueue()
+
+    class Finalized:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with signals(lambda: events.put("stopped")):
+        one = Finalized()
+        del one
+        assert events.get_nowait() == "stopped"
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.skipif(
