@@ -260,9 +260,16 @@ async def primary_and_replica(redises: list[Record]) -> AsyncIterator[Pair]:
     async with proxy(redises[0].port) as address:
         pair = Pair([one.port for one in redises], redises[0].password, address)
         async with pair.at(0) as primary, pair.at(1) as replica:
-            await primary.execute_command("REPLICAOF", "NO", "ONE")
-            await primary.flushdb()
+            for one in (primary, replica):
+                await one.execute_command("REPLICAOF", "NO", "ONE")
+                await one.flushdb()
             await replica.execute_command("REPLICAOF", "127.0.0.1", pair.ports[0])
+
+            async def follows() -> bool:
+                return (await replica.info("replication"))["master_link_status"] == "up"
+
+            # One that has not begun to follow is promoted with what an earlier test has left in it.
+            await until(follows, "the replica follows")
         yield pair
 
 
