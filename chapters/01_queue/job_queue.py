@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 from scheduler.config import Settings
 from scheduler.entry import Queueable
 from scheduler.jobs import Priority
-from scheduler.redis_clients import patient
+from scheduler.redis_clients import patient, quick
 
 
 def queue_name(priority: Priority) -> str:

@@ -22,7 +22,6 @@ from tests.end_to_end.commands import environment_of
 from tests.end_to_end.commands import scheduler as command
 from tests.faults.tools import counted
 from tests.helpers import submit, until, until_status
-from workbook.notebook.system import System
 from workbook.system import observed
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.of_reference]
@@ -72,6 +71,7 @@ async def test_all_that_redis_holds_begins_with_the_prefix(backends):
 
 
 async def test_commands_and_views_know_the_prefix(backends):
+    notebook = pytest.importorskip("workbook.notebook.system", reason="the notebooks are an extra")
     with backends.sandbox(redis_prefix="one:") as settings:
         async with open_app(settings, reference()) as app:
             task_id = await submit(app, priority=Priority.HIGH)
@@ -82,7 +82,7 @@ async def test_commands_and_views_know_the_prefix(backends):
                     "one:q:high",
                     1,
                 )
-            system = System(settings, "", is_joined=True)
+            system = notebook.System(settings, "", is_joined=True)
             assert system.entries("high") == [str(task_id)]
             system.close()
 

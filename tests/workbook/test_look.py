@@ -124,7 +124,7 @@ def test_look_without_services_gives_one_sentence(book: Book, tmp_path: Path) ->
     done = book.workbook("look")
     assert done.returncode == 1
     assert done.stderr == (
-        "Error: no services are running here and no address is set: `scheduler up` starts everything\n"
+        "Error: no services are running here and no address is set: `scheduler up` or `workbook serve` starts them\n"
     )
 
 

@@ -12,6 +12,7 @@ from workbook.book import Chapter, Task
 from workbook.commands.arguments import chapter_named, task_numbered
 from workbook.commands.status import here
 from workbook.comparing import Answer
+from workbook.folding import folded
 from workbook.standing import State
 
 
@@ -95,30 +96,15 @@ def _show(one: Chapter, file: str, entry: str, other: Answer | None) -> None:
         mine = comparing.own(one, file, entry)
     except (OSError, SyntaxError) as error:
         raise Refused(f"{places.short(one.folder / file)} can't be read: {error}") from None
-    for line in comparing.difference(mine, other.source):
-        for part in _broken(line[:2], line[2:]):
-            say(_coloured(part))
+    columns = screen.width() - 3
+    for line in comparing.difference(folded(mine, columns), folded(other.source, columns)):
+        say(_coloured(line))
     if other.helpers:
         say(dim("  with, from the same file:"))
         for helper in other.helpers:
             say()
-            for line in helper.splitlines():
-                for part in _broken("    ", line):
-                    say(part.rstrip())
-
-
-def _broken(mark: str, code: str) -> list[str]:
-    """A line of code, in lines that the terminal can hold; each bears the mark, the later ones are indented."""
-    indent = " " * (len(code) - len(code.lstrip()))
-    return textwrap.wrap(
-        code.strip(),
-        max(40, screen.width() - 1),
-        initial_indent=mark + indent,
-        subsequent_indent=f"{mark}{indent}        ",
-        break_long_words=False,
-        break_on_hyphens=False,
-        drop_whitespace=True,
-    ) or [mark.rstrip()]
+            for line in folded(helper, screen.width() - 5).splitlines():
+                say(f"    {line}".rstrip())
 
 
 def _coloured(line: str) -> str:

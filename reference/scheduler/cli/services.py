@@ -8,7 +8,9 @@ from scheduler import embedded
 from scheduler.cli.failures import Refused
 from scheduler.config import Settings
 
-NOTHING_RUNS = "no services are running here and no address is set: `scheduler up` starts everything"
+NOTHING_RUNS = (
+    "no services are running here and no address is set: `scheduler up` or `workbook serve` starts them"
+)
 
 
 @contextmanager
