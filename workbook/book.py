@@ -32,6 +32,11 @@ class Task:
         """How a stub names it: `03_watchjob task 2`."""
         return f"{self.chapter} task {self.number}"
 
+    @property
+    def brief(self) -> str:
+        """How a command is told of it: `03.2`."""
+        return f"{self.chapter.partition('_')[0]}.{self.number}"
+
 
 @dataclass(frozen=True)
 class Chapter:

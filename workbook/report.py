@@ -152,16 +152,20 @@ def summary(results: Sequence[Result], implementation: str, advice: bool = True)
     Without `advice`, only what is red: `workbook test` says the rest itself.
     """
     own = implementation == LEARNER
-    names = []
     for name, group in groupby(
         sorted(results, key=lambda one: one.task.chapter), lambda one: one.task.chapter
     ):
-        names.append(name)
         yield from _chapter_summary(name, list(group), advice, own)
     if advice and own:
-        which = f" {chapter(names[0]).number}" if len(names) == 1 else ""
+        from workbook import (
+            screen,
+            standing,
+        )  # here: a run of red tests begins without the terminal's library
+
+        told = screen.Told.GREEN if all(result.passed for result in results) else screen.Told.RED
         yield Line("")
-        yield Line(f"Next: workbook test{which}    Stuck: workbook hint")
+        for text in screen.next_step(standing.now(), told):
+            yield Line(screen.plain(text))
 
 
 def _chapter_summary(name: str, results: list[Result], advice: bool, own: bool) -> Iterator[Line]:

@@ -1,7 +1,10 @@
 """What the commands write: bars, and the next step."""
 
+import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
 
 import typer
 from scheduler.cli.show import bold, dim
@@ -18,6 +21,7 @@ COLOURS = {
     State.UNTESTED: typer.colors.BRIGHT_BLACK,
 }
 WIDEST = 100
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def width() -> int:
@@ -28,6 +32,11 @@ def width() -> int:
 def cut(text: str, columns: int) -> str:
     """The text, shortened to so many columns."""
     return text if len(text) <= columns else text[: max(0, columns - 1)] + "…"
+
+
+def plain(text: str) -> str:
+    """The text without its colours."""
+    return COLOUR.sub("", text)
 
 
 def bars(standing: Standing, of: Chapter | None = None) -> Iterator[str]:
@@ -69,20 +78,34 @@ def _cell(state: State) -> str:
     return typer.style(CELLS[state], fg=COLOURS[state])
 
 
-def next_step(standing: Standing, is_told: bool = False) -> Iterator[str]:
-    """The task to work on, where, what its last failure said, and the commands for it.
+class Told(Enum):
+    """What stands above the next step already."""
 
-    With `is_told`, a report of its failure stands above already.
-    """
+    NOTHING = "nothing"
+    RED = "a report of what was red"
+    GREEN = "that all was green: nobody is stuck then"
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How the learner tests the next task, and how a hint is asked for, from here."""
+
+    test: str = "workbook test"
+    hint: str = "workbook hint"
+
+
+def next_step(standing: Standing, told: Told = Told.NOTHING, ways: Ways = Ways()) -> Iterator[str]:
+    """The task to work on, where, what its last failure said, and the commands for it: everywhere the same."""
     task = standing.next
     if task is None:
         yield f"  {bold('Every task is green.')} The scheduler is yours: workbook serve"
         return
     one = next(one for one in standing.chapters if one.chapter.name == task.chapter)
-    is_told = is_told and one.states[task.number] is State.RED
+    is_told = told is Told.RED and one.states[task.number] is State.RED
     if not is_told:
         yield from _task(one, task)
-    yield f"  {'Again:' if is_told else 'Run:  '} {bold('workbook test')}    Stuck: {bold('workbook hint')}"
+    stuck = "" if told is Told.GREEN else f"    Stuck: {bold(ways.hint)}"
+    yield f"  {'Again:' if is_told else 'Run:  '} {bold(ways.test)}{stuck}"
     if task.stretch and (core := standing.next_core):
         number = core.chapter.partition("_")[0]
         yield f"  Or:    {bold(f'workbook test {number}')}, to go on with chapter {number}"

@@ -7,7 +7,6 @@ committed since. Where there is no git, from `.workbook/skeletons`, where the fi
 import ast
 import subprocess
 from contextlib import suppress
-from pathlib import Path
 
 from workbook import files
 from workbook.book import ROOT, Chapter, chapters
@@ -74,14 +73,3 @@ def _git(*arguments: str) -> bytes:
     except (OSError, subprocess.TimeoutExpired):
         return b""
     return done.stdout if done.returncode == 0 else b""
-
-
-def path_of(name: str) -> tuple[Chapter, str] | None:
-    """The chapter and the file that a name means: `job_queue.py`, `01_queue/job_queue.py`, or a path to it."""
-    given = Path(name)
-    for chapter in chapters():
-        for file in chapter.modules:
-            whole = chapter.folder / file
-            if given.resolve() == whole or name in (file, f"{chapter.name}/{file}"):
-                return chapter, file
-    return None

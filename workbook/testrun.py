@@ -6,11 +6,12 @@ when the learner saves again.
 
 import os
 import sys
+from collections.abc import Collection
 
 import pytest
 from scheduler.cli.show import for_any_terminal
 
-from workbook.book import Chapter, chapter, task_number
+from workbook.book import Chapter, Task, chapter, task_number
 from workbook.child import end_with_parent
 from workbook.plugin import COMPANION, RESULTS
 
@@ -21,12 +22,17 @@ UNUSED = ("anyio", "valkey", "platformdirs")
 class _Companion:
     """Sorts the tests by task, and skips what comes after the first red one."""
 
-    def __init__(self, everything: bool) -> None:
+    def __init__(self, everything: bool, tasks: Collection[Task] = ()) -> None:
         self.__name__ = COMPANION  # pytest registers it under this name
         self._everything = everything
+        self._numbers = {task.number for task in tasks}
 
     @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        left_out = [item for item in items if self._numbers and task_number(item.name) not in self._numbers]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if item not in left_out]
         items.sort(key=lambda item: task_number(item.name) or 0)
 
     @pytest.hookimpl(tryfirst=True)
@@ -36,10 +42,12 @@ class _Companion:
         return True if is_over else None  # True: somebody has taken care of this test
 
 
-def run(one: Chapter, stretch: bool = False, everything: bool = False, *more: str) -> int:
+def run(
+    one: Chapter, stretch: bool = False, everything: bool = False, tasks: Collection[Task] = (), *more: str
+) -> int:
     """Run the tests, write their report, and return the exit code: 0 all green, 1 red, 130 Ctrl-C, else pytest's.
 
-    `stretch` adds the stretch tasks; with `everything` nothing stops at the first red test;
+    `stretch` adds the stretch tasks; `tasks` limits it to these; with `everything` nothing stops at the first red test;
     `more` are options of pytest.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -47,7 +55,7 @@ def run(one: Chapter, stretch: bool = False, everything: bool = False, *more: st
     arguments += [f"-pno:{name}" for name in UNUSED]
     if stretch:
         arguments.append("--stretch")
-    code = int(pytest.main(arguments, plugins=[_Companion(everything)]))
+    code = int(pytest.main(arguments, plugins=[_Companion(everything, tasks)]))
     return 130 if code == pytest.ExitCode.INTERRUPTED else code
 
 
@@ -57,7 +65,7 @@ def main(arguments: list[str]) -> int:
         end_with_parent()
     for_any_terminal()
     colour = "--color=yes" if "--colour" in arguments else "--color=no"
-    return run(chapter(arguments[0]), "--stretch" in arguments, "--all" in arguments, colour)
+    return run(chapter(arguments[0]), "--stretch" in arguments, "--all" in arguments, (), colour)
 
 
 if __name__ == "__main__":

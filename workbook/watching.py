@@ -16,7 +16,7 @@ from workbook.book import Chapter
 from workbook.child import Child
 from workbook.keys import keys
 from workbook.saves import saves, signals
-from workbook.standing import Standing, now
+from workbook.standing import now
 
 KEYS = "h hint · n next · a all · s system · q quit"
 
@@ -144,17 +144,14 @@ class Watching:
         say()
         for line in screen.bars(standing, of=chapter):
             say(line)
-        if code == 0 and (text := self._what_is_next(standing)):
+        if code == 0:
             say()
-            say(f"  {text}")
+            for line in screen.next_step(standing, screen.Told.GREEN, self._ways()):
+                say(line)
         elif code not in (0, 1):
             say(dim(f"  The run ended with {code}; save again, and it runs again."))
         say()
         say(dim(f"  {self._bar}"))
 
-    def _what_is_next(self, standing: Standing) -> str:
-        task = standing.next
-        if task is None:
-            return bold("Every task is green.")
-        title = f"{task.chapter.partition('_')[0]} task {task.number}: {task.name}"
-        return f"Next: {bold(title)} · {task.minutes} min" + (" · n goes there" if self._bar == KEYS else "")
+    def _ways(self) -> screen.Ways:
+        return screen.Ways("press n", "press h") if self._bar == KEYS else screen.Ways("save it")

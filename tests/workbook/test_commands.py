@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.patience import SECONDS, end
-from tests.workbook.books import DOUBLE, HALVE, REPOSITORY, SKELETON, Book, write
+from tests.workbook.books import DOUBLE, HALVE, REPOSITORY, SKELETON, Book, fresh_workbook, write
 from workbook import book as own_book
 from workbook import comparing, places
 
@@ -35,7 +35,7 @@ def test_a_hint_goes_one_level_deeper_each_time_and_says_how_many_are_left(book:
         "    - `number` twice",
         "  1 hint is left: workbook hint",
     ]
-    last = "  That was the last hint. An answer, if you must: workbook diff 01 --anyway"
+    last = "  That was the last hint. An answer, if you must: workbook diff 01.1 --anyway"
     assert third == [
         "  01 task 1: double a number",
         "  Hint 3 of 3: the shape",
@@ -52,14 +52,14 @@ def test_a_hint_goes_one_level_deeper_each_time_and_says_how_many_are_left(book:
 def test_hints_of_each_task_are_counted_apart_and_can_be_seen_again_or_begun_anew(
     book: Book, small: Path
 ) -> None:
-    book.screen("hint", "1")
-    book.screen("hint", "1")
-    assert "  Hint 1 of 3: a question" in book.screen("hint", "2", "--chapter", "small")
-    again = book.screen("hint", "1", "--again")
+    book.screen("hint", "1.1")
+    book.screen("hint", "1.1")
+    assert "  Hint 1 of 3: a question" in book.screen("hint", "small", "2")
+    again = book.screen("hint", "1.1", "--again")
     assert "  Hint 1 of 3: a question" in again
     assert "  Hint 2 of 3: an approach" in again
-    assert "  1 hint is left: workbook hint" in again
-    assert "  Hint 1 of 3: a question" in book.screen("hint", "1", "--reset")
+    assert "  1 hint is left: workbook hint 01.1" in again
+    assert "  Hint 1 of 3: a question" in book.screen("hint", "1.1", "--reset")
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,10 @@ def test_hints_of_each_task_are_counted_apart_and_can_be_seen_again_or_begun_ane
     [
         (["nonsense"], "No such command 'nonsense'; `workbook --help` lists them"),
         (["test", "--nonsense"], "No such option: --nonsense"),
-        (["test", "9"], "there is no chapter '9'; there are 01_small"),
-        (["hint", "x"], "chapter 01_small has no task x; it has 1 to 3"),
-        (["hint", "4"], "chapter 01_small has no task 4; it has 1 to 3"),
-        (["reset", "other.py"], "other.py is no file of a chapter; these are: numbers.py"),
-        (["catch-up"], "give a CHAPTER to go on with, or --undo"),
-        (["diff"], "Missing argument 'CHAPTER'"),
+        (["reset", "1"], "reset takes one file, and chapter 01 has these: chapters/01_small/numbers.py"),
+        (["reset", "1.2"], "reset takes one file, and chapter 01 has these: chapters/01_small/numbers.py"),
+        (["catch-up"], "say where you want to go on, as in workbook catch-up 4, or --undo"),
+        (["diff"], "say what to compare: a chapter or a task, as in workbook diff 1.3"),
     ],
 )
 def test_a_wrong_word_gives_one_sentence(
@@ -80,6 +78,63 @@ def test_a_wrong_word_gives_one_sentence(
 ) -> None:
     done = book.workbook(*arguments)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"Error: {sentence}\n")
+
+
+@pytest.mark.parametrize("command", ["test", "hint", "diff", "catch-up", "watch", "reset"])
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [
+        ("9", "the only chapter is 01_small"),
+        ("other.py", "the only chapter is 01_small"),
+        ("1.x", "the only chapter is 01_small"),
+        ("1.4", "chapter 01 has tasks 1 to 3"),
+        ("01_small task 0", "chapter 01 has tasks 1 to 3"),
+        ("chapters/01_small/test_small.py::test_task_7_it", "chapter 01 has tasks 1 to 3"),
+    ],
+)
+def test_what_is_no_place_gets_one_sentence_from_every_command(
+    book: Book, small: Path, command: str, where: str, why: str
+) -> None:
+    done = book.workbook(command, where)
+    sentence = "say 01, 01.1, 01_small, a file of it, or a task's name"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"Error: {where} is no chapter and no task: {sentence}; {why}\n"
+
+
+PLACES = {
+    "01": "01.1", "1": "01.1", "small": "01.1", "01_small": "01.1", "chapters/01_small": "01.1",
+    "chapters/01_small/": "01.1", "01_small/numbers.py": "01.1", "numbers.py": "01.1",
+    "chapters/01_small/numbers.py:11": "01.1", "chapters/01_small/README.md": "01.1",
+    "01.2": "01.2", "1.2": "01.2", "1 2": "01.2", "small.2": "01.2", "01_small task 2": "01.2",
+    "01 task 2: halve a number": "01.2", "halve a number": "01.2", "halve": "01.2",
+    "chapters/01_small/test_small.py::test_task_2_halves": "01.2", "Halve Without a Rest": "01.3",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_every_command_takes_the_same_words_for_a_place(
+    book: Book, small: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.chdir(book.root)
+    brief = PLACES[where]
+    for words in ([where], where.split()):
+        assert f"task {brief[-1]}" in book.screen("hint", "--reset", *words)[0]
+    with fresh_workbook(book):
+        from workbook import address
+
+        found = address.find(where)
+        assert found.chapter.name == "01_small"
+        assert brief in {task.brief for task in found.tasks or found.chapter.tasks}
+        assert bool(found.file) == ("numbers.py" in where)
+
+
+def test_test_runs_the_tasks_that_are_named_and_no_other(book: Book, small: Path) -> None:
+    write(small, HALVE)
+    done = book.process("test", "1.2")
+    assert (done.returncode, book.bar()) == (0, "░█ ░")
+    done = book.process("test", "halve", "without", "a", "rest")
+    assert "✗ Task 3: halve without a rest" in done.stdout
+    assert book.bar() == "░█ x"
 
 
 def test_a_folder_without_chapters_gives_one_sentence(book: Book) -> None:
@@ -200,14 +255,14 @@ def test_catch_up_can_be_undone(book: Book, small: Path) -> None:
 
 def test_diff_waits_until_yours_is_green(book: Book) -> None:
     folder = book.add_real()
-    done = book.workbook("diff", "1", "1")
+    done = book.workbook("diff", "1.1")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: task 1 of chapter 01, name the queue, is not green yet: ")
     mine = 'return "q:" + Priority(priority)'
     stub = 'raise NotImplementedError("01_queue task 1: name the queue of a priority")'
     write(folder / "job_queue.py", (stub, mine))
     book.pytest("chapters/01_queue", "-k", "task_1_")
-    assert book.screen("diff", "1", "1") == [
+    assert book.screen("diff", "1.1") == [
         "  - is yours alone, + is the other's alone; docstrings are left out.",
         "── A plain right answer ────────────────────────────────────────────────────────",
         "queue_name  job_queue.py",

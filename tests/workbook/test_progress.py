@@ -58,10 +58,30 @@ def test_a_finished_core_points_to_the_next_chapter(book: Book, small: Path) -> 
     assert "Next:  02 task 1: double a number" in done.stdout
 
 
+def test_all_green_names_the_next_task_the_same_everywhere_and_no_hint(book: Book, small: Path) -> None:
+    book.add_small("02_other")
+    write(small, DOUBLE, HALVE)
+    whole = book.pytest("chapters/01_small").stdout
+    next_step = """  All green.
+
+  Next:  02 task 1: double a number · 5 min
+         chapters/02_other/numbers.py:4
+  Read:  chapters/02_other/README.md
+  Run:   workbook test
+"""
+    assert next_step in whole
+    said = book.process("test", "1").stdout
+    for out in (whole, said, book.pytest("chapters/01_small", "-k", "task_1_").stdout):
+        assert "All green." in out
+        assert [line for line in out.splitlines() if "hint" in line] == []
+        assert next_step.partition("\n\n")[2] in out
+    assert next_step.partition("\n\n")[2].rstrip() in book.workbook().stdout
+
+
 def test_any_run_of_pytest_counts_and_the_last_failure_is_told(book: Book, small: Path) -> None:
     write(small, (DOUBLE[0], "return number"))
     done = book.pytest("chapters/01_small", "-k", "task_1_")
-    assert "Next: workbook test 01    Stuck: workbook hint" in done.stdout
+    assert "  Again: workbook test    Stuck: workbook hint\n" in done.stdout
     assert book.screen() == [
         "  01 small  x░ ░  core 0 of 2 · stretch 0 of 1",
         "  Next:  01 task 1: double a number · 5 min",

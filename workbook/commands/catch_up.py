@@ -8,17 +8,15 @@ from scheduler.cli.show import dim, say
 
 from workbook import caught_up, screen
 from workbook.book import chapters
-from workbook.commands.arguments import chapter_named
+from workbook.commands.arguments import Where, chapter_of
 from workbook.commands.status import here
 
 
 def catch_up(
-    chapter: Annotated[
-        str, typer.Argument(metavar="[CHAPTER]", help="Where you want to go on.", show_default=False)
-    ] = "",
+    where: Where = None,
     undo: Annotated[bool, typer.Option("--undo", help="Take it back: every chapter is yours again.")] = False,
 ) -> None:
-    """Fill the chapters before CHAPTER from the reference, and go on there.
+    """Fill the chapters before WHERE from the reference, and go on there.
 
     Your files stay as they are, and what is green in them is still used. Only
     a note is made, in .workbook/caught-up.json.
@@ -28,10 +26,10 @@ def catch_up(
       workbook catch-up 4
       workbook catch-up --undo
     """
-    if undo == bool(chapter):
-        raise Misused("give a CHAPTER to go on with, or --undo")
+    if undo == bool(where):
+        raise Misused("say where you want to go on, as in workbook catch-up 4, or --undo")
     names = [one.name for one in chapters()]
-    first = names.index(chapter_named(chapter).name) if chapter else 0
+    first = names.index(chapter_of(where).name) if where else 0
     standing = here()
     missing = [one.chapter for one in standing.chapters[:first] if not one.core_is_green]
     try:

@@ -4,12 +4,12 @@ import textwrap
 from typing import Annotated
 
 import typer
-from scheduler.cli.failures import Refused
+from scheduler.cli.failures import Misused, Refused
 from scheduler.cli.show import bold, dim, say
 
 from workbook import comparing, places, screen
 from workbook.book import Chapter, Task
-from workbook.commands.arguments import chapter_named, task_numbered
+from workbook.commands.arguments import Where, place
 from workbook.commands.status import here
 from workbook.comparing import Answer
 from workbook.folding import folded
@@ -17,10 +17,7 @@ from workbook.standing import State
 
 
 def diff(
-    chapter: Annotated[str, typer.Argument(metavar="CHAPTER", help="Its number or its name.")],
-    task: Annotated[
-        str, typer.Argument(metavar="[TASK]", help="Only this task's functions.", show_default=False)
-    ] = "",
+    where: Where = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Show it before yours is green.")] = False,
 ) -> None:
     """Show your functions beside a plain right answer, and then beside the reference's.
@@ -30,12 +27,15 @@ def diff(
 
     Example:
 
-      workbook diff 1 3
+      workbook diff 1.3
     """
-    one = chapter_named(chapter)
-    wanted = [task_numbered(one, task)] if task else list(one.core)
+    if not where:
+        raise Misused("say what to compare: a chapter or a task, as in workbook diff 1.3")
+    found = place(where)
+    one = found.chapter
+    wanted = list(found.tasks or one.core)
     green = _require_green(one, wanted, anyway)
-    if not task and green and here().of(one).is_green:
+    if not found.tasks and green and here().of(one).is_green:
         wanted = list(one.tasks)
     last = wanted[-1].number
     pairs = list(dict.fromkeys((one_task.file, entry) for one_task in wanted for entry in one_task.entry))
@@ -55,7 +55,7 @@ def _require_green(one: Chapter, wanted: list[Task], anyway: bool) -> bool:
     if not anyway:
         raise Refused(
             f"{sentence}: an answer seen now is one that you do not find. "
-            f"workbook test {one.number} first, or --anyway"
+            f"workbook test {first.brief} first, or --anyway"
         )
     for line in textwrap.wrap(f"Careful: {sentence}. These are answers.", screen.width() - 2):
         say(dim(f"  {line}"))

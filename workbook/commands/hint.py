@@ -9,33 +9,30 @@ from scheduler.cli.show import bold, dim, say
 
 from workbook import hints, progress, screen
 from workbook.book import Chapter, Task
-from workbook.commands.arguments import chapter_named, next_task, task_numbered
-from workbook.commands.status import here
+from workbook.commands.arguments import Where, chapter_of_task, task_at
 from workbook.progress import Progress
 
 
 def hint(
-    task: Annotated[
-        str,
-        typer.Argument(metavar="[TASK]", help="Its number; your next task if left out.", show_default=False),
-    ] = "",
-    chapter: Annotated[str, typer.Option(metavar="CHAPTER", help="Its number or its name.")] = "",
+    where: Where = None,
     again: Annotated[bool, typer.Option("--again", help="Show the hints so far, and no new one.")] = False,
     reset: Annotated[bool, typer.Option("--reset", help="Begin again with the first hint.")] = False,
 ) -> None:
     """Give a hint for a task: first a question, then an approach, then the shape of the code.
 
-    Each call goes one hint deeper.
+    For your next task, or for WHERE; of a chapter, for the first task that is not
+    green. Each call goes one hint deeper.
 
     Examples:
 
       workbook hint
-      workbook hint 3 --chapter watchjob
+      workbook hint 3.2
     """
     if again and reset:
         raise Misused("--again and --reset exclude each other")
-    of_chapter, of_task = _meant(task, chapter)
-    show(of_chapter, of_task, again=again, reset=reset)
+    task = task_at(where or [])
+    ask = f"workbook hint {task.brief}" if where else "workbook hint"
+    show(chapter_of_task(task), task, again=again, reset=reset, ask=ask)
 
 
 def show(
@@ -58,7 +55,7 @@ def show(
         _write(of_task[number - 1], number, len(of_task))
     _remember(task, level)
     say()
-    say(dim(f"  {_what_is_left(chapter, level, len(of_task), ask)}"))
+    say(dim(f"  {_what_is_left(task, level, len(of_task), ask)}"))
 
 
 def _write(one: hints.Hint, number: int, of: int) -> None:
@@ -69,22 +66,14 @@ def _write(one: hints.Hint, number: int, of: int) -> None:
         say(f"    {line}" if line else "")
 
 
-def _what_is_left(chapter: Chapter, level: int, of: int, ask: str) -> str:
+def _what_is_left(task: Task, level: int, of: int, ask: str) -> str:
     match of - level:
         case 0:
-            return f"That was the last hint. An answer, if you must: workbook diff {chapter.number} --anyway"
+            return f"That was the last hint. An answer, if you must: workbook diff {task.brief} --anyway"
         case 1:
             return f"1 hint is left: {ask}"
         case left:
             return f"{left} hints are left: {ask}"
-
-
-def _meant(task: str, name: str) -> tuple[Chapter, Task]:
-    at = here().next
-    chapter = chapter_named(name or next_task().chapter)
-    if task:
-        return chapter, task_numbered(chapter, task)
-    return chapter, at if at is not None and at.chapter == chapter.name else chapter.tasks[0]
 
 
 def _remember(task: Task, level: int) -> None:

@@ -10,11 +10,13 @@ from scheduler.cli.failures import Misused, Refused
 from scheduler.cli.show import say
 
 from workbook import files, places, skeletons
-from workbook.book import chapters
+from workbook.commands.arguments import place
 
 
 def reset(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A chapter's file: job_queue.py.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A chapter's file: job_queue.py; of a chapter, says which.")
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
     """Bring a chapter's file back as it was handed out.
@@ -25,11 +27,11 @@ def reset(
 
       workbook reset chapters/01_queue/job_queue.py
     """
-    found = skeletons.path_of(file)
-    if found is None:
-        names = ", ".join(sorted({name for one in chapters() for name in one.modules}))
-        raise Misused(f"{file} is no file of a chapter; these are: {names}")
-    chapter, name = found
+    found = place([file])
+    chapter, name = found.chapter, found.file
+    if not name:
+        files_of = ", ".join(places.short(chapter.folder / name) for name in chapter.modules)
+        raise Misused(f"reset takes one file, and chapter {chapter.number} has these: {files_of}")
     path = chapter.folder / name
     skeleton = skeletons.find(chapter, name)
     if skeleton is None:

@@ -7,7 +7,7 @@ from scheduler.cli.show import say
 
 from workbook import screen
 from workbook.book import Chapter
-from workbook.commands.arguments import OfChapter, chapter_named, next_task
+from workbook.commands.arguments import Where, chapter_of_task, next_task, place
 from workbook.commands.status import here
 from workbook.standing import State
 
@@ -15,11 +15,11 @@ Stretch = Annotated[bool, typer.Option("--stretch", help="The stretch tasks too.
 
 
 def run_tests(
-    chapter: OfChapter = "",
+    where: Where = None,
     stretch: Stretch = False,
     everything: Annotated[bool, typer.Option("--all", help="Don't stop at the first red test.")] = False,
 ) -> None:
-    """Run the tests of your next task's chapter, or of CHAPTER, as far as the first red one.
+    """Run the tests of your next task's chapter, or of WHERE, as far as the first red one.
 
     Then it says what comes next. The exit code is 0 if all of them are green.
 
@@ -27,35 +27,32 @@ def run_tests(
 
       workbook test
       workbook test 3 --stretch
+      workbook test 3.2
     """
-    if chapter:
-        one = chapter_named(chapter)
+    if where:
+        found = place(where)
+        one, tasks = found.chapter, found.tasks
+        stretch = stretch or len(tasks) == 1  # who names one task wants it, stretch or not
     else:
         task = next_task()
-        one = chapter_named(task.chapter)
+        one, tasks = chapter_of_task(task), ()
         stretch = stretch or task.stretch
-    code = run(one, stretch, everything)
+    from workbook import testrun
+
+    code = testrun.run(one, stretch, everything, tasks)
+    if code in (0, 1):
+        after(one, code == 0)
     raise typer.Exit(code)
 
 
-def run(one: Chapter, stretch: bool, everything: bool) -> int:
-    """Run a chapter's tests in this process, write what comes next, and return the exit code."""
-    from workbook import testrun
-
-    code = testrun.run(one, stretch, everything)
-    if code in (0, 1):
-        after(one)
-    return code
-
-
-def after(one: Chapter) -> None:
-    """Write how far the chapter is now, and the next step."""
+def after(one: Chapter, is_green: bool) -> None:
+    """Write how far the chapter is now, and the next step. `is_green`: nothing was red."""
     standing = here()
     say()
     for line in screen.bars(standing, of=one):
         say(line)
     of_chapter = standing.of(one)
-    if of_chapter.core_is_green:
+    if is_green and of_chapter.core_is_green:
         say()
         say(
             f"  The core of chapter {one.number} is done. Yours beside other answers: workbook diff {one.number}"
@@ -64,5 +61,5 @@ def after(one: Chapter) -> None:
         if of_chapter.count(State.GREEN, stretch=True) < len(one.tasks) - len(one.core):
             say(f"  More of it: workbook test {one.number} --stretch")
     say()
-    for line in screen.next_step(standing, is_told=True):
+    for line in screen.next_step(standing, screen.Told.GREEN if is_green else screen.Told.RED):
         say(line)

@@ -2,19 +2,19 @@
 
 from scheduler.cli.failures import Refused
 
-from workbook.commands.arguments import OfChapter, chapter_named
+from workbook.commands.arguments import Where, chapter_of
 from workbook.commands.status import here
 
 
-def watch(chapter: OfChapter = "") -> None:
+def watch(where: Where = None) -> None:
     """Run the tests again whenever you save, as far as the first red one.
 
-    Watches all chapters, or CHAPTER. Keys: h for a hint, n to go on to what is
+    Watches all chapters, or that of WHERE. Keys: h for a hint, n to go on to what is
     next, a for all tests of the chapter, s for the system as it is now, q to
     quit. Where keys can't be read, it just runs the tests.
     """
     here()
-    only = chapter_named(chapter) if chapter else None
+    only = chapter_of(where) if where else None
     try:
         from workbook.watching import Watching
     except ImportError as error:
