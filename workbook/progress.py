@@ -1,7 +1,7 @@
 """The learner's progress, in `.workbook/progress.json`: what each test gave, and with which bytes.
 
 Every run of chapter tests with the learner's code writes it, however it was started. A result counts only for the very
-bytes that it was made with: `digest` of the chapter's files. A file that is missing or unreadable means no progress.
+bytes that it was made with: see `workbook.depends`. A file that is missing or unreadable means no progress.
 """
 
 import json
@@ -28,7 +28,9 @@ class Test:
     task: int
     passed: bool
     digest: str
-    """Of the chapter's files, as they were before and after the run."""
+    """Of all that it depends on, as that was before and after the run."""
+    files: list[str] = field(default_factory=list)
+    """Those of the learner's files that it reached."""
     sentence: str = ""
 
 
@@ -58,12 +60,6 @@ class Progress:
     def chapter(self, name: str) -> ChapterRecord:
         """The record of a chapter, empty if nothing is known."""
         return self.chapters.setdefault(name, ChapterRecord())
-
-
-def digest(chapter: Chapter) -> str:
-    """Of everything that a result depends on: the chapter's skeleton files, its tests, and its list of tasks."""
-    written = [chapter.folder / name for name in sorted(chapter.modules)]
-    return _digest([*written, *_tests(chapter), chapter.folder / "chapter.toml"])
 
 
 def tests_digest(chapter: Chapter) -> str:
@@ -102,7 +98,11 @@ def _chapter(record: Any) -> ChapterRecord:
     return ChapterRecord(
         tests={
             str(name): Test(
-                int(test["task"]), test["passed"] is True, str(test["digest"]), str(test["sentence"])
+                int(test["task"]),
+                test["passed"] is True,
+                str(test["digest"]),
+                [str(file) for file in test["files"]],
+                str(test["sentence"]),
             )
             for name, test in record["tests"].items()
         },

@@ -1,13 +1,15 @@
 """Keeps what a test run gave: from pytest's session to `.workbook/progress.json`."""
 
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from workbook import progress, skeletons
-from workbook.book import Chapter, chapter_of, chapters, task_number
+from workbook import depends, progress, skeletons
+from workbook.book import ROOT, Chapter, chapter_of, chapters, task_number
+from workbook.depends import Contents
 from workbook.loader import LEARNER
 from workbook.progress import Progress, Test
 from workbook.report import Result
@@ -23,8 +25,15 @@ class Recording:
         global _depth
         _depth += 1
         self._wanted = config.getoption("--implementation") in (None, LEARNER) and _depth == 1
-        # Before anything is loaded: what is saved meanwhile may or may not be what the tests saw.
-        self._before = {one.name: progress.digest(one) for one in chapters()} if self._wanted else {}
+        self._rootpath = config.rootpath
+        self._before = Contents()
+        self._began = time.time()
+        self._reached: dict[str, list[str]] = {}
+        if self._wanted:
+            # Before anything is loaded: what is saved meanwhile may or may not be what the tests saw.
+            for one in chapters():
+                self._before.digest(one, (_name(one, file) for file in one.modules))
+            config.pluginmanager.register(self)
         self._all: dict[str, dict[str, int]] = {}
 
     def close(self) -> None:
@@ -50,6 +59,15 @@ class Recording:
             if found.get(one.name) == set(one.folder.glob("test_*.py"))
         }
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note what a test reached, as long as nothing else has run."""
+        if report.when != "teardown":
+            return
+        chapter, number = chapter_of(self._rootpath / report.fspath), task_number(report.location[2])
+        if chapter is not None and number is not None:
+            task = chapter.task(number)
+            self._reached[report.nodeid] = depends.reached(task, chapter, self._before)
+
     def finished(self, results: Sequence[Result]) -> None:
         """Write it down. A file that can't be written is no reason for a test run to fail."""
         if self._wanted and (results or self._all):
@@ -57,30 +75,46 @@ class Recording:
                 skeletons.keep()
                 progress.update(lambda known: self._add_to(known, results))
 
+    def _is_new(self, file: str) -> bool:
+        """Whether a file was saved after the run began."""
+        try:
+            return (ROOT / file).stat().st_mtime > self._began
+        except OSError:
+            return True
+
     def _add_to(self, known: Progress, results: Sequence[Result]) -> None:
+        now = Contents()
         for chapter in chapters():
-            if progress.digest(chapter) == self._before[chapter.name]:
-                mine = [one for one in results if one.task.chapter == chapter.name]
-                self._add_chapter(known, chapter, mine)
+            mine = [one for one in results if one.task.chapter == chapter.name]
+            self._add_chapter(known, chapter, mine, now)
         tested = {result.task.chapter for result in results}
         if len(tested) == 1:  # a run of all chapters says nothing about where the learner is
             known.at = tested.pop()
             known.red = min((result.task.number for result in results if not result.passed), default=0)
 
-    def _add_chapter(self, known: Progress, chapter: Chapter, results: Sequence[Result]) -> None:
+    def _add_chapter(
+        self, known: Progress, chapter: Chapter, results: Sequence[Result], now: Contents
+    ) -> None:
         record = known.chapter(chapter.name)
         if chapter.name in self._all:
             record.all = self._all[chapter.name]
             record.all_digest = progress.tests_digest(chapter)
             record.tests = {name: test for name, test in record.tests.items() if name in record.all}
-        digest = self._before[chapter.name]
         failed: set[str] = set()
         for result in results:
             name = _test_name(result.nodeid)
+            files = self._reached.get(result.nodeid, [])
+            digest = self._before.digest(chapter, files)
+            if digest != now.digest(chapter, files) or any(map(self._is_new, files)):
+                continue
             if name not in failed:  # a test whose teardown fails has passed before
-                record.tests[name] = Test(result.task.number, result.passed, digest, result.headline)
+                record.tests[name] = Test(result.task.number, result.passed, digest, files, result.headline)
             if not result.passed:
                 failed.add(name)
+
+
+def _name(chapter: Chapter, file: str) -> str:
+    return (chapter.folder / file).relative_to(ROOT).as_posix()
 
 
 def _test_name(nodeid: str) -> str:

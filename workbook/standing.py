@@ -7,6 +7,7 @@ from functools import cached_property
 
 from workbook import caught_up, progress
 from workbook.book import Chapter, Task, chapters
+from workbook.depends import Contents
 from workbook.progress import ChapterRecord, Progress
 
 
@@ -97,28 +98,29 @@ class Standing:
 
 def now() -> Standing:
     """Read it anew: the files may have changed."""
-    known, filled = progress.read(), caught_up.names()
+    known, filled, contents = progress.read(), caught_up.names(), Contents()
     standings = []
     for chapter in chapters():
         record = known.chapters.get(chapter.name, ChapterRecord())
-        standings.append(_of_chapter(chapter, record, chapter.name in filled))
+        standings.append(_of_chapter(chapter, record, chapter.name in filled, contents))
     return Standing(known, tuple(standings))
 
 
-def _of_chapter(chapter: Chapter, record: ChapterRecord, filled: bool) -> ChapterStanding:
-    digest = progress.digest(chapter)
+def _of_chapter(chapter: Chapter, record: ChapterRecord, filled: bool, contents: Contents) -> ChapterStanding:
     complete = record.all_digest == progress.tests_digest(chapter)
     states, sentences = {}, {}
     for task in chapter.tasks:
-        states[task.number] = _state(record, task.number, digest, complete)
+        states[task.number] = _state(chapter, record, task.number, contents, complete)
         failed = (one for one in record.tests.values() if one.task == task.number and not one.passed)
         sentences[task.number] = next((one.sentence for one in failed), "")
     return ChapterStanding(chapter, states, sentences, filled)
 
 
-def _state(record: ChapterRecord, task: int, digest: str, complete: bool) -> State:
+def _state(chapter: Chapter, record: ChapterRecord, task: int, contents: Contents, complete: bool) -> State:
     results = {name: test for name, test in record.tests.items() if test.task == task}
-    fresh = {name: test for name, test in results.items() if test.digest == digest}
+    fresh = {
+        name: test for name, test in results.items() if test.digest == contents.digest(chapter, test.files)
+    }
     if any(not test.passed for test in fresh.values()):
         return State.RED
     wanted = {name for name, number in record.all.items() if number == task}

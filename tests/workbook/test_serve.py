@@ -38,12 +38,14 @@ def test_a_chapter_whose_results_are_known_is_not_tested_again(book: Book) -> No
     with fresh_workbook(book), mock.patch("subprocess.run") as run:
         from workbook import book as fresh
         from workbook import mine, progress
+        from workbook.depends import Contents
 
         chapter = fresh.chapters()[0]
+        files = ["chapters/01_queue/job_queue.py"]
         record = progress.ChapterRecord(
             tests={
                 f"test_task_{task.number}_it": progress.Test(
-                    task.number, task.number < 3, progress.digest(chapter)
+                    task.number, task.number < 3, Contents().digest(chapter, files), files
                 )
                 for task in chapter.tasks
             },

@@ -18,10 +18,12 @@ def run_tests(
     where: Where = None,
     stretch: Stretch = False,
     everything: Annotated[bool, typer.Option("--all", help="Don't stop at the first red test.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also what is green with this code.")] = False,
 ) -> None:
     """Run the tests of your next task's chapter, or of WHERE, as far as the first red one.
 
-    Then it says what comes next. The exit code is 0 if all of them are green.
+    A task that was green is not tested again as long as nothing changes that it
+    depends on, unless you name it. Then it says what comes next. The exit code is 0 if all of them are green.
 
     Examples:
 
@@ -39,7 +41,7 @@ def run_tests(
         stretch = stretch or task.stretch
     from workbook import testrun
 
-    code = testrun.run(one, stretch, everything, tasks)
+    code = testrun.run(one, stretch=stretch, everything=everything, again=again, tasks=tasks)
     if code in (0, 1):
         after(one, code == 0)
     raise typer.Exit(code)
