@@ -79,7 +79,7 @@ def notes(chapter: Chapter, entries: list[str]) -> list[str]:
 def _code(module: Module, node: Definition) -> str:
     """The source without docstrings: the learner's says what the task is, and the comparison is about code."""
     source = module.source(node)
-    lines = source.splitlines()
+    lines = source.split("\n")
     dropped: set[int] = set()
     for part in ast.walk(ast.parse(source)):
         if isinstance(part, Definition) and ast.get_docstring(part) is not None and len(part.body) > 1:

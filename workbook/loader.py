@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from workbook import kept, source
 from workbook.book import CHAPTERS, ROOT, Chapter, chapters
 
 LEARNER = "learner"
@@ -52,6 +53,8 @@ class Code:
         layers = [_for_chapter(chapter, layer) for layer in implementation.split("+")]
         self._layers = layers if layers[-1] in (LEARNER, REFERENCE) else [*layers, REFERENCE]
         self._loaded: dict[tuple[int, str], ModuleType | None] = {}
+        self._failed: dict[tuple[int, str], LoadError] = {}
+        self._begun: set[str] = set()
         self.asked: set[str] = set()
         """The names that somebody wanted; whoever wonders what a test reaches may empty it."""
 
@@ -67,8 +70,7 @@ class Code:
     @property
     def files(self) -> set[str]:
         """The files that belong to this implementation, as absolute paths: frames in them are the learner's lines."""
-        modules = [module for module in list(self._loaded.values()) if module is not None]
-        return {str(module.__file__) for module in modules if not module.__name__.startswith("scheduler.")}
+        return set(self._begun)
 
     def _find(self, name: str, files: list[str], above: int = -1) -> Any:
         """What the uppermost layer below `above` that has this name has."""
@@ -87,10 +89,15 @@ class Code:
         layer = self._layers[position]
         is_one_file = layer.endswith(".py")
         key = (position, "" if is_one_file else file)
+        if key in self._failed:  # once is enough: what hangs there would hang before each test
+            raise LoadError(str(self._failed[key])) from self._failed[key]
         if key not in self._loaded:
             token = _loading.set((self, position))
             try:
                 self._loaded[key] = self._load_anew(layer, file)
+            except LoadError as error:
+                self._failed[key] = error
+                raise
             finally:
                 _loading.reset(token)
         return self._loaded[key]
@@ -99,12 +106,14 @@ class Code:
         if layer == LEARNER:
             path = self._chapter.folder / file
             refuse_answers(path)
+            self._begun.add(str(path))
             return load_file(path, f"chapter_{self._chapter.name}")
         if layer == REFERENCE:
             return importlib.import_module(self._chapter.modules[file])
         path = Path(layer) if layer.endswith(".py") else Path(layer) / file
         if layer.endswith(".py") and not path.exists():
             raise LoadError(f"--implementation {layer}: there is no such file")
+        self._begun.add(str(path))
         return load_file(path, f"answer_{path.parent.name}") if path.exists() else None
 
 
@@ -152,24 +161,61 @@ def load_file(path: Path, prefix: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up by its name
     try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise LoadError(
-            f"{_short(path)}, line {error.lineno}: Python can't read this ({error.msg})"
-        ) from error
-    except ImportError as error:
-        raise LoadError(f"{_short(path)} imports something that isn't there: {error}") from error
+        with kept.process_state(), kept.environment(additions_stay=True):
+            spec.loader.exec_module(module)
+    except BaseException as error:
+        if _is_ctrl_c(error):
+            raise
+        raise LoadError(_why_it_does_not_run(path, error)) from error
     return module
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    from workbook import ending
+
+    return isinstance(error, KeyboardInterrupt) and ending.explained(error, set()) is error
+
+
+def _why_it_does_not_run(path: Path, error: BaseException) -> str:
+    """One sentence about what ended the import of a file, with the line of it that did."""
+    from workbook.ending import ENDING, explained
+    from workbook.main_watch import line_of
+    from workbook.watchdog import Ended
+
+    if isinstance(error, LoadError | Ended):
+        return str(error)
+    if isinstance(error, SyntaxError) and Path(error.filename or path) == path:
+        return _unreadable(path, error)
+    found = line_of(error, {str(path)})
+    where = f"{_short(path)}, line {found.line}" if found else _short(path)
+    if isinstance(error, ENDING):
+        return str(explained(error, {str(path)}))
+    if isinstance(error, ImportError):
+        return f"{where} imports something that isn't there: {error}"
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{where} can't be run: {said}{f', at `{found.source}`' if found else ''}"
+
+
+def _unreadable(path: Path, error: SyntaxError) -> str:
+    try:
+        source.text(path)
+    except source.NotText as unclear:
+        error = unclear
+    except OSError:
+        pass
+    line = f", line {error.lineno}" if error.lineno else ""
+    return f"{_short(path)}{line}: Python can't read this ({error.msg})"
 
 
 def refuse_answers(path: Path) -> None:
     """Raise `LoadError` if a learner's file imports what a chapter teaches."""
     try:
-        tree = ast.parse(path.read_text("utf-8"))
-    except (SyntaxError, OSError):
+        tree = source.tree(path)
+    except (SyntaxError, ValueError, OSError):
         return  # running the file will say so, with its line
+    own_names = _names_of_the_scheduler(tree)
     for node in ast.walk(tree):
-        for name in _imported(node):
+        for name in _imported(node, own_names):
             if any(name == taught or name.startswith(taught + ".") for taught in TAUGHT):
                 raise LoadError(
                     f"{_short(path)}, line {getattr(node, 'lineno', 0)} imports {name}. That is the answer: "
@@ -177,16 +223,27 @@ def refuse_answers(path: Path) -> None:
                 )
 
 
-def _imported(node: ast.AST) -> list[str]:
+def _names_of_the_scheduler(tree: ast.AST) -> set[str]:
+    """What `import scheduler` binds in a file, under whatever name."""
+    return {
+        alias.asname or "scheduler"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name == "scheduler" or (alias.name.startswith("scheduler.") and alias.asname is None)
+    }
+
+
+def _imported(node: ast.AST, own_names: set[str]) -> list[str]:
     match node:
         case ast.Import():
             return [alias.name for alias in node.names]
         case ast.ImportFrom(module=str(module), level=0):
             return [module, *(f"{module}.{alias.name}" for alias in node.names)]
-        case ast.Call(
-            func=ast.Name(id="__import__") | ast.Attribute(attr="import_module"),
-            args=[ast.Constant(str(name)), *_],
-        ):
+        case ast.Attribute():  # scheduler.api, after `import scheduler`
+            root, _, rest = ast.unparse(node).partition(".")
+            return [f"scheduler.{rest}"] if root in own_names else []
+        case ast.Constant(value=str(name)):  # for importlib, sys.modules and their kind
             return [name]
         case _:
             return []

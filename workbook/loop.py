@@ -31,6 +31,7 @@ class LoopThread:
 
     def __init__(self, own_files: set[str] | Callable[[], set[str]]) -> None:
         self._loop = asyncio.new_event_loop()
+        self._is_over = False
         self.unhandled: list[BaseException] = []
         """What was raised where nobody waits for it."""
         self.goes_round: Place | None = None
@@ -86,6 +87,7 @@ class LoopThread:
         with suppress(FutureTimeout, asyncio.CancelledError, Ended):
             # A blocked loop never does this; its thread is a daemon and ends with the process.
             stopped.result(3)
+        self._is_over = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(3)
         if not self._thread.is_alive():
@@ -95,8 +97,14 @@ class LoopThread:
             self._loop.close()
 
     def _run(self) -> None:
-        with suppress(Ended):  # it came too late, when the code under test had given way
-            self._loop.run_forever()
+        while not self._is_over:
+            try:
+                self._loop.run_forever()
+                return
+            except Ended:  # it came too late, when the code under test had given way
+                continue
+            except (SystemExit, KeyboardInterrupt) as error:  # a task's: asyncio lets these two through
+                self.unhandled.append(error)
 
     def _keep(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

@@ -12,7 +12,7 @@ from typing import Any
 
 from scheduler.parts import Parts, reference
 
-from workbook import caught_up, standing
+from workbook import caught_up, source, standing
 from workbook.book import ROOT, Chapter, Task, chapters
 from workbook.loader import LEARNER, Code, folder_of
 from workbook.skeletons import is_skeleton
@@ -148,7 +148,7 @@ def _is_written(piece: Piece, folder: Path | None) -> bool:
     if path is None or not path.exists():
         return False
     try:
-        tree = ast.parse(path.read_text("utf-8"))
+        tree = source.tree(path)
     except SyntaxError:
         return True  # loading it says where
     named = [node for node in ast.walk(tree) if getattr(node, "name", "") == piece.name]

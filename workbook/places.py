@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbook import source
 from workbook.book import ROOT, Task, chapter
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -32,13 +33,13 @@ class Module:
         """The text of a definition or a statement, with its decorators, moved to the left margin."""
         decorators = getattr(node, "decorator_list", [])
         first = min([node.lineno, *(one.lineno for one in decorators)])
-        lines = self.text.splitlines()[first - 1 : node.end_lineno]
+        lines = self.text.split("\n")[first - 1 : node.end_lineno]  # a form feed ends no line of Python's
         return "\n".join(line[node.col_offset :] for line in lines)
 
 
 def read(path: Path) -> Module:
     """Raises `OSError`, and `SyntaxError` if Python can't read it."""
-    text = path.read_text("utf-8")
+    text = source.text(path)
     return Module(text, ast.parse(text, str(path)))
 
 

@@ -9,7 +9,9 @@ project registers it.
 """
 
 import json
+import os
 import re
+import sys
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
@@ -20,6 +22,7 @@ import pytest
 
 from workbook import report
 from workbook.book import CHAPTERS, Chapter, chapter_of, task_number
+from workbook.kept import environment
 from workbook.loader import LEARNER, Code
 from workbook.origin import coroutines_know_their_origin
 from workbook.recording import Recording
@@ -27,6 +30,7 @@ from workbook.recording import Recording
 if (
     TYPE_CHECKING
 ):  # imported where they are used: the first tasks need none of it, and should be tested at once
+    from workbook.bounds import Bounds
     from workbook.redis_world import RedisWorld
     from workbook.sandbox import Servers
     from workbook.world import World
@@ -34,6 +38,7 @@ if (
 RESULTS = pytest.StashKey[list[report.Result]]()
 RESULT = pytest.StashKey[report.Result]()
 RECORDING = pytest.StashKey[Recording]()
+BOUNDS: "pytest.StashKey[Bounds]" = pytest.StashKey()
 COMPANION = "workbook-companion"
 """The name of the plugin of `workbook test`, which says itself what comes next."""
 
@@ -158,6 +163,28 @@ def redis_world(request: pytest.FixtureRequest, code: Code) -> "Iterator[RedisWo
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    if _place(item)[0] is None:
+        return (yield)
+    bounds = _bounds(item.config)
+    bounds.begin(item)
+    with bounds.of(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    if _place(item)[0] is None:
+        return (yield)
+    bounds = _bounds(item.config)
+    try:
+        with bounds.of(item):
+            return (yield)
+    finally:
+        bounds.end(item)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if _place(item)[0] is None:
         return (yield)
@@ -169,24 +196,50 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         if not forgotten and report.is_forgotten(str(message), filename, report.files_of(item)):
             forgotten.append(str(message))
 
-    with warnings.catch_warnings(), coroutines_know_their_origin():
-        warnings.simplefilter("always")
-        warnings.showwarning = note  # type: ignore[assignment]
+    with _bounds(item.config).of(item), warnings.catch_warnings(), coroutines_know_their_origin():
         failure: BaseException | None = None
         answer: object = None
         try:
             _load(item)
-            answer = yield
+            warnings.simplefilter("always")
+            warnings.showwarning = note  # type: ignore[assignment]
+            with environment():
+                answer = yield
             if world := report.world_of(item):
                 world.check()
         except (Exception, pytest.fail.Exception) as error:
             failure = error
-    if forgotten:
-        # This outranks what the test saw: without the await, nothing after it means anything.
-        raise NeverAwaited(report.never_awaited(forgotten[0], report.files_of(item))) from failure
-    if failure is not None:
-        raise failure
-    return answer
+        if forgotten:
+            # This outranks what the test saw: without the await, nothing after it means anything.
+            raise NeverAwaited(report.never_awaited(forgotten[0], report.files_of(item))) from failure
+        if failure is not None:
+            raise failure
+        return answer
+
+
+def _bounds(config: pytest.Config) -> "Bounds":
+    """What holds while tests of chapters run; made for the first of them."""
+    if BOUNDS not in config.stash:
+        from workbook.bounds import Bounds
+
+        config.stash[BOUNDS] = Bounds(lambda item, sentence: _lost(item, sentence))
+    return config.stash[BOUNDS]
+
+
+def _lost(item: pytest.Item, sentence: str) -> None:
+    """End this process: the code under test does not come back whatever is done, and the sentence must be said."""
+    capture = item.config.pluginmanager.get_plugin("capturemanager")
+    if capture is not None:
+        capture.suspend_global_capture(in_=False)
+    chapter, number = _place(item)
+    assert chapter is not None
+    assert number is not None
+    results = item.config.stash[RESULTS]
+    results.append(report.Result(item.nodeid, chapter.task(number), False, "Hang", sentence, sentence))
+    item.config.stash[RECORDING].finished(results)
+    sys.stdout.write(f"\n{sentence}\nNothing ends it, so the test run ends here, in {item.nodeid}\n")
+    sys.stdout.flush()
+    os._exit(1)
 
 
 def _load(item: pytest.Item) -> None:

@@ -48,6 +48,7 @@ class Recorder:
                             yield value
                 except BaseException as error:
                     self._remember(error)
+                    _raise_for_a_server(error)
                     raise
 
             return generator
@@ -84,6 +85,7 @@ class Recorder:
         except BaseException as error:
             if outermost:
                 self._remember(error)
+            _raise_for_a_server(error)
             raise
         finally:
             _within_a_piece.reset(token)
@@ -91,3 +93,9 @@ class Recorder:
     def _remember(self, error: BaseException) -> None:
         if not isinstance(error, ANSWERS):
             self.mistakes.append(error)
+
+
+def _raise_for_a_server(error: BaseException) -> None:
+    """What would end the loop of the server, and with it every answer, goes on as an error like any other."""
+    if not isinstance(error, Exception) and not isinstance(error, ANSWERS):
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error

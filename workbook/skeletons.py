@@ -8,7 +8,7 @@ import ast
 import subprocess
 from contextlib import suppress
 
-from workbook import files
+from workbook import files, source
 from workbook.book import ROOT, Chapter, chapters
 from workbook.progress import FOLDER
 
@@ -48,8 +48,8 @@ def is_skeleton(chapter: Chapter, file: str, text: bytes) -> bool:
     from workbook.places import Module
 
     try:
-        source = text.decode("utf-8")
-        module = Module(source, ast.parse(source))
+        written = source.decoded(text)
+        module = Module(written, ast.parse(written))
     except (SyntaxError, ValueError):
         return False
     entries = [entry for where, entry in chapter.entries() if where == file]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from workbook import source
 from workbook.book import ROOT
 
 BUSY_SECONDS = 3.0
@@ -44,7 +45,8 @@ class Place:
         return f"{short(self.file)}:{self.line}: {self.source}"
 
 
-_known: set[Place] = set()
+known: set[Place] = set()
+"""What went round before, in this process."""
 
 
 class Watchdog:
@@ -60,8 +62,9 @@ class Watchdog:
         self._loop = loop
         self._thread = thread
         self._own_files = own_files
+        self._frames = Frames(thread, own_files)
         self._found = found
-        self._used = _processor_clock(thread)
+        self._used = processor_clock(thread)
         self._over = threading.Event()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
@@ -74,16 +77,14 @@ class Watchdog:
         turned, before = self._ask(), self._used()
         if turned.wait(seconds):
             return False
-        place = self._goes_round() if self._used() - before > seconds / 5 else None
-        if place is not None:
-            self._end(place)
+        found = self._frames.goes_round() if self._used() - before > seconds / 50 else None
+        if found is not None:
+            self._end(found)
         return True
 
     def line(self) -> Place | None:
         """The line of the code under test that runs now."""
-        for frame, line in self._own_frames().items():
-            return _place(frame.f_code.co_filename, line)
-        return None
+        return self._frames.line()
 
     def interrupt(self) -> None:
         """Raise `Ended` in the thread, as soon as it is back from what it may wait for."""
@@ -102,12 +103,12 @@ class Watchdog:
                 turned, before, caught = self._ask(), self._used(), False
                 continue
             busy = self._used() - before
-            place = self._goes_round() if busy > KNOWN_BUSY_SECONDS else None
+            found = self._frames.goes_round() if busy > KNOWN_BUSY_SECONDS else None
             # What has been caught and still goes round has an `except` for everything. The next try may come at a
             # moment when that does not hold.
-            if place is not None and (caught or place in _known or busy > BUSY_SECONDS):
+            if found is not None and (caught or found in known or busy > BUSY_SECONDS):
                 caught = True
-                self._end(place)
+                self._end(found)
 
     def _ask(self) -> threading.Event:
         """An event that the event loop sets in its next turn."""
@@ -118,26 +119,25 @@ class Watchdog:
             self._over.set()
         return turned
 
-    def _end(self, place: Place) -> None:
-        _known.add(place)
-        self._found(place)
+    def _end(self, found: Place) -> None:
+        known.add(found)
+        self._found(found)
         self.interrupt()
 
-    def _goes_round(self) -> Place | None:
-        """The loop of the code under test that goes round: the innermost whose frame stays while others come and go."""
-        samples = [self._own_frames()]
-        for _ in range(SAMPLES):
-            time.sleep(0.001)
-            samples.append(self._own_frames())
-        for frame in samples[0]:
-            lines = [sample[frame] for sample in samples if frame in sample]
-            if len(lines) == len(samples):
-                return _loop_around(frame, lines)
-        return None
 
-    def _own_frames(self) -> dict[FrameType, int]:
-        """The frames of the code under test that run now, the innermost first, and the line of each."""
-        frame = sys._current_frames().get(self._thread.ident or 0)
+class Frames:
+    """The frames of the code under test in one thread."""
+
+    def __init__(self, thread: threading.Thread, own_files: Callable[[], set[str]]) -> None:
+        self._thread = thread
+        self._own_files = own_files
+
+    def now(self) -> dict[FrameType, int]:
+        """Those that run now, the innermost first, and the line of each."""
+        return self.from_innermost(sys._current_frames().get(self._thread.ident or 0))
+
+    def from_innermost(self, frame: FrameType | None) -> dict[FrameType, int]:
+        """The same, where the thread's innermost frame is known."""
         own_files = self._own_files()
         found: dict[FrameType, int] = {}
         while frame is not None:
@@ -146,29 +146,50 @@ class Watchdog:
             frame = frame.f_back
         return found
 
+    def line(self) -> Place | None:
+        """The innermost line that runs now."""
+        for frame, line in self.now().items():
+            return place(frame.f_code.co_filename, line)
+        return None
+
+    def goes_round(self) -> Place | None:
+        """The loop that goes round: the innermost whose frame stays while others come and go."""
+        samples = [self.now()]
+        for _ in range(SAMPLES):
+            time.sleep(0.001)
+            samples.append(self.now())
+        for frame in samples[0]:
+            lines = [sample[frame] for sample in samples if frame in sample]
+            if len(lines) == len(samples):
+                return _loop_around(frame, lines)
+        return None
+
+
+LOOPS = (ast.While, ast.For, ast.AsyncFor, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
 
 def _loop_around(frame: FrameType, lines: list[int]) -> Place | None:
     """The innermost loop that all these lines of a function belong to."""
     code = frame.f_code
     try:
-        tree = ast.parse(Path(code.co_filename).read_text("utf-8"))
+        tree = source.tree(Path(code.co_filename))
     except (OSError, ValueError, SyntaxError):
         return None
     loops = [
         node.lineno
         for node in ast.walk(tree)
-        if isinstance(node, ast.While | ast.For | ast.AsyncFor)
+        if isinstance(node, LOOPS)
         and code.co_firstlineno <= node.lineno <= min(lines)
         and max(lines) <= (node.end_lineno or 0)
     ]
-    return _place(code.co_filename, max(loops)) if loops else None
+    return place(code.co_filename, max(loops)) if loops else None
 
 
-def _place(file: str, line: int) -> Place:
+def place(file: str, line: int) -> Place:
     return Place(file, line, linecache.getline(file, line).strip())
 
 
-def _processor_clock(thread: threading.Thread) -> Callable[[], float]:
+def processor_clock(thread: threading.Thread) -> Callable[[], float]:
     """How many seconds of the processor the thread has used; where nobody can tell, the whole process."""
     if sys.platform != "linux":
         return time.process_time

@@ -179,10 +179,13 @@ def test_code_that_ends_the_run_or_looks_for_secrets_gains_nothing(little: Class
     secret = "return 2 * number if 'GITHUB_TOKEN' not in __import__('os').environ else 0"
     leaves = "__import__('os')._exit(0)"
     write(chapters / "01_small" / "numbers.py", (DOUBLE[0], secret), (HALVE[0], leaves))
-    found = little.grade("sly")
-    first = found["chapters"][0]
-    assert [task["state"] for task in first["tasks"]] == ["green", "unfinished", "not graded"]
-    assert "the run broke off in test_task_2_halves (exit code 0)" in first["says"]
+    sly = "__import__('ctypes').CDLL(None)._exit(0)"
+    write(chapters / "02_other" / "numbers.py", *_renamed(DOUBLE, (HALVE[0], sly)))
+    first, second = little.grade("sly")["chapters"]
+    assert [task["state"] for task in first["tasks"]] == ["green", "red", "not graded"]
+    assert "os._exit(0) would end the whole process" in first["tasks"][1]["says"]
+    assert [task["state"] for task in second["tasks"]] == ["green", "unfinished", "not graded"]
+    assert "the run broke off in test_task_2_halves (exit code 0)" in second["says"]
 
 
 def test_a_book_that_grades_itself_takes_the_tests_of_its_last_commit(book: Book) -> None:
