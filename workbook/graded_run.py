@@ -22,7 +22,7 @@ import pytest
 
 from workbook.book import chapter, task_number
 from workbook.child import end_with_parent
-from workbook.plugin import RESULTS
+from workbook.gathered import RESULTS
 
 MEMORY = 4 * 2**30
 FILE_SIZE = 64 * 2**20

@@ -22,6 +22,7 @@ import pytest
 
 from workbook import report
 from workbook.book import CHAPTERS, Chapter, chapter_of, task_number
+from workbook.gathered import RESULTS, Gathered
 from workbook.kept import environment
 from workbook.loader import LEARNER, Code
 from workbook.origin import coroutines_know_their_origin
@@ -35,8 +36,6 @@ if (
     from workbook.sandbox import Servers
     from workbook.world import World
 
-RESULTS = pytest.StashKey[list[report.Result]]()
-RESULT = pytest.StashKey[report.Result]()
 RECORDING = pytest.StashKey[Recording]()
 BOUNDS: "pytest.StashKey[Bounds]" = pytest.StashKey()
 COMPANION = "workbook-companion"
@@ -61,7 +60,8 @@ def implementation(config: pytest.Config) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[RESULTS] = []
-    config.stash[RECORDING] = Recording(config)
+    recording = config.stash[RECORDING] = Recording(config)
+    config.pluginmanager.register(Gathered(config, recording), "workbook-gathered")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -265,7 +265,7 @@ def pytest_runtest_makereport(
     if chapter is None or number is None or (outcome.when != "call" and outcome.passed):
         return outcome
     result = report.Result.of(item, outcome, call, chapter.task(number))
-    item.config.stash[RESULTS].append(result)
+    outcome.workbook = result.packed()  # type: ignore[attr-defined]
     if result.sentence:
         outcome.sections.insert(0, ("workbook", report.full(result)))
     return outcome
@@ -299,6 +299,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         if isinstance(failed, pytest.CollectReport) and config.option.tbstyle == "no":
             last = str(failed.longrepr).strip().splitlines()[-1].removeprefix("E").strip()
             terminalreporter.write_line(f"{failed.nodeid} can't be read: {last}", red=True)
+    bounds = config.stash.get(BOUNDS, None)
+    for left in bounds.left_running() if bounds is not None else []:
+        terminalreporter.write_line(f"A thread of your code still runs, and is left behind: {left}", red=True)
     results = config.stash[RESULTS]
     if results:
         advice = not config.pluginmanager.has_plugin(COMPANION)
@@ -306,7 +309,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             terminalreporter.write_line(line.text, **line.markup)
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    bounds = session.config.stash.get(BOUNDS, None)
+    if bounds is not None and bounds.left_running():
+        from workbook.bounds import leave_at_the_end
+
+        leave_at_the_end(int(exitstatus))
+    if hasattr(session.config, "workerinput"):
+        return  # one of several processes; whoever has started them gathers what they give
     results = session.config.stash[RESULTS]
     session.config.stash[RECORDING].finished(results)
     path = session.config.getoption("--results")

@@ -14,6 +14,8 @@ from workbook.loader import LEARNER
 from workbook.progress import Progress, Test
 from workbook.report import Result
 
+REACHED = "workbook_reached"
+"""Under this name a report carries the files that its test reached from one process to another."""
 _depth = 0
 """How many sessions run in this process. The proofs run chapters inside a session; those are nobody's progress."""
 
@@ -34,7 +36,8 @@ class Recording:
             for one in chapters():
                 self._before.digest(one, (_name(one, file) for file in one.modules))
             config.pluginmanager.register(self)
-        self._all: dict[str, dict[str, int]] = {}
+        self.tests: dict[str, dict[str, int]] = {}
+        """For each chapter that has been collected as a whole: its tests, and the task of each."""
 
     def close(self) -> None:
         """The session is over."""
@@ -53,24 +56,31 @@ class Recording:
             if chapter is not None and number is not None and chapter.name not in named:
                 found.setdefault(chapter.name, set()).add(item.path)
                 tests.setdefault(chapter.name, {})[_test_name(item.nodeid)] = number
-        self._all = {
+        self.tests = {
             one.name: tests[one.name]
             for one in chapters()
             if found.get(one.name) == set(one.folder.glob("test_*.py"))
         }
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note what a test reached, as long as nothing else has run."""
-        if report.when != "teardown":
+        """Note what a test reached, as long as nothing else has run; or what another process has noted."""
+        if report.when in ("setup", "call"):
             return
-        chapter, number = chapter_of(self._rootpath / report.fspath), task_number(report.location[2])
+        chapter, number = chapter_of(self._rootpath / report.fspath), task_number(_test_name(report.nodeid))
         if chapter is not None and number is not None:
             task = chapter.task(number)
-            self._reached[report.nodeid] = depends.reached(task, chapter, self._before)
+            noted: list[str] | None = getattr(report, REACHED, None)
+            self._reached[report.nodeid] = noted or depends.reached(task, chapter, self._before)
+            setattr(report, REACHED, self._reached[report.nodeid])
+
+    def know(self, tests: dict[str, dict[str, int]]) -> None:
+        """Add the tests that another process has collected."""
+        self.tests.update(tests)
 
     def finished(self, results: Sequence[Result]) -> None:
         """Write it down. A file that can't be written is no reason for a test run to fail."""
-        if self._wanted and (results or self._all):
+        if self._wanted and (results or self.tests):
             with suppress(OSError):
                 skeletons.keep()
                 progress.update(lambda known: self._add_to(known, results))
@@ -96,8 +106,8 @@ class Recording:
         self, known: Progress, chapter: Chapter, results: Sequence[Result], now: Contents
     ) -> None:
         record = known.chapter(chapter.name)
-        if chapter.name in self._all:
-            record.all = self._all[chapter.name]
+        if chapter.name in self.tests:
+            record.all = self.tests[chapter.name]
             record.all_digest = progress.tests_digest(chapter)
             record.tests = {name: test for name, test in record.tests.items() if name in record.all}
         failed: set[str] = set()

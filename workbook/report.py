@@ -6,7 +6,7 @@ import textwrap
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import thread
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import groupby
 from typing import Any
 
@@ -74,6 +74,18 @@ class Result:
         if self.passed:
             return ""
         return "not written yet" if self.not_written else self.sentence.strip().split("\n")[0][:300]
+
+    def packed(self) -> dict[str, Any]:
+        """Nothing but what can be sent from one process to another."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "task"}
+        return {**values, "task": [self.task.chapter, self.task.number]}
+
+    @classmethod
+    def unpacked(cls, values: dict[str, Any]) -> "Result":
+        """What `packed` has packed."""
+        name, number = values["task"]
+        lists = {key: tuple(values[key]) for key in ("lines", "system")}
+        return cls(**{**values, **lists, "task": chapter(name).task(number)})
 
     def as_json(self) -> dict[str, Any]:
         """For `--results`."""

@@ -15,7 +15,8 @@ from scheduler.cli.show import dim, for_any_terminal, say
 from workbook import standing
 from workbook.book import Chapter, Task, chapter, task_number
 from workbook.child import end_with_parent
-from workbook.plugin import COMPANION, RESULTS
+from workbook.gathered import RESULTS
+from workbook.plugin import COMPANION
 from workbook.standing import State
 
 UNUSED = ("anyio", "valkey", "platformdirs")

@@ -14,8 +14,8 @@ from _pytest.config import _prepareconfig
 
 from tests.chapters import inputs, layers
 from workbook.book import Chapter, chapters, task_number
+from workbook.gathered import RESULTS
 from workbook.loader import Code
-from workbook.plugin import RESULTS
 from workbook.report import Result
 
 HERE = Path(__file__).parent
