@@ -14,8 +14,8 @@ from scheduler.parts import Parts, reference
 
 from workbook import caught_up, source, standing
 from workbook.book import ROOT, Chapter, Task, chapters
+from workbook.book import chapter as one_chapter
 from workbook.loader import LEARNER, Code, folder_of
-from workbook.skeletons import is_skeleton
 from workbook.standing import State
 
 MADE_BY = {"JobQueue": "connect", "Worker": "worker", "Metrics": "build_metrics"}
@@ -56,50 +56,72 @@ def _pieces_of(chapter: Chapter) -> Iterable[Piece]:
         yield Piece(chapter, field, *where[field], tasks=core or tuple(belonging))
 
 
-def finished(untestable: Callable[[Chapter], None] = lambda _: None) -> list[Piece]:
+def finished(
+    untestable: Callable[[Chapter], None] = lambda _: None,
+    testing: Callable[[list[Chapter]], None] = lambda _: None,
+) -> list[Piece]:
     """The pieces whose tests are green now.
 
-    Runs the tests of the chapters about which the last runs do not say enough, in a process of their own; calls
-    `untestable` with each chapter whose tests then gave nothing. A chapter that `workbook catch-up` has filled gives
-    the pieces that are green in it all the same.
+    Runs the tests of those tasks about which the last runs say nothing, in a process of their own; calls `testing` with
+    their chapters first, and `untestable` with each chapter whose tests then gave nothing. A chapter that `workbook
+    catch-up` has filled gives the pieces that are green in it all the same.
     """
     states = _known()
-    untested = [chapter for chapter in chapters() if chapter.name not in states and _is_begun(chapter)]
-    if untested:
-        states |= _tested(untested)
-    for chapter in untested:
-        if chapter.name not in states:
-            untestable(chapter)
+    unknown = _unknown(states)
+    if unknown:
+        testing([one_chapter(name) for name in unknown])
+        tested = _tested(unknown)
+        for name in unknown:
+            states[name] |= tested.get(name, {})
+            if name not in tested:
+                untestable(one_chapter(name))
     return [
         piece
         for piece in pieces()
-        if all(states.get(piece.chapter.name, {}).get(task.number) for task in piece.tasks)
+        if all(states[piece.chapter.name].get(task.number) for task in piece.tasks)
     ]
 
 
+def unfinished(own: Iterable[Piece]) -> list[Piece]:
+    """The pieces that have been begun and are not among those that are finished."""
+    fields = {piece.field for piece in own}
+    return [piece for piece in written() if piece.field not in fields]
+
+
 def _known() -> dict[str, dict[int, bool]]:
-    """For each chapter that has been tested as it is now: whether each task is green."""
+    """For each chapter: whether a task is green, of those that have been tested with what is there now."""
     return {
-        one.chapter.name: {number: state is State.GREEN for number, state in one.states.items()}
+        one.chapter.name: {
+            number: state is State.GREEN
+            for number, state in one.states.items()
+            if state in (State.GREEN, State.RED)
+        }
         for one in standing.now().chapters
-        if all(state in (State.GREEN, State.RED) for state in one.states.values())
     }
 
 
-def _is_begun(chapter: Chapter) -> bool:
-    """Whether the learner has written anything in a chapter."""
-    paths = {file: chapter.folder / file for file in chapter.modules}
-    return not all(
-        path.exists() and is_skeleton(chapter, file, path.read_bytes()) for file, path in paths.items()
+def _unknown(states: dict[str, dict[int, bool]]) -> dict[str, list[Task]]:
+    """For each chapter the tasks that have to be tested: a stub needs none, nor does a piece with a red task."""
+    found: dict[str, list[Task]] = {}
+    for piece in written():
+        known = states[piece.chapter.name]
+        missing = [task for task in piece.tasks if task.number not in known]
+        if missing and all(known.get(task.number, True) for task in piece.tasks):
+            found.setdefault(piece.chapter.name, []).extend(missing)
+    return found
+
+
+def _tested(these: dict[str, list[Task]]) -> dict[str, dict[int, bool]]:
+    """For each of these chapters: whether each of these tasks is green."""
+    wanted = " or ".join(
+        f"({name} and ({' or '.join(f'task_{task.number}_' for task in tasks)}))"
+        for name, tasks in these.items()
     )
-
-
-def _tested(these: list[Chapter]) -> dict[str, dict[int, bool]]:
-    """For each of these chapters: whether each task is green."""
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.json"
-        command = [sys.executable, "-m", "pytest", *(str(chapter.folder) for chapter in these)]
-        command += ["--stretch", "-q", "--continue-on-collection-errors", "--results", str(results)]
+        command = [sys.executable, "-m", "pytest", *(str(one_chapter(name).folder) for name in these)]
+        command += ["-k", wanted, "--stretch", "-q", "--continue-on-collection-errors"]
+        command += ["--results", str(results)]
         subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
         tests = json.loads(results.read_text("utf-8")) if results.exists() else []
     states: dict[str, dict[int, bool]] = {}
@@ -125,20 +147,23 @@ def parts(own: Iterable[Piece], implementation: str = LEARNER) -> Parts:
     return replace(reference(), **taken)
 
 
-def table(own: Iterable[Piece], whose: str = "yours") -> list[str]:
-    """A line a chapter: which pieces are one's own, and which come from the reference."""
+def table(own: Iterable[Piece], whose: str = "yours", unfinished: Iterable[Piece] = ()) -> list[str]:
+    """A line a chapter: which pieces are one's own, which of one's own are not green, and what the reference gives."""
     fields = {piece.field for piece in own}
+    begun = {piece.field for piece in unfinished}
     filled = caught_up.names()
     lines = []
     for chapter in chapters():
         here = [piece.field for piece in pieces() if piece.chapter == chapter]
         yours = [field for field in here if field in fields]
-        text = f"{whose}: {', '.join(yours)}" if yours else "the reference"
-        if not yours and chapter.name in filled:
-            text += " (caught up)"
-        if yours and len(yours) < len(here):
-            text += "; the rest: the reference"
-        lines.append(f"  {chapter.name:<12} {text}")
+        red = [field for field in here if field in begun]
+        said = [f"{whose}: {', '.join(yours)}"] if yours else []
+        said += [f"{whose}, but not green: {', '.join(red)}"] if red else []
+        if not yours:
+            said.append("the reference" + (" (caught up)" if chapter.name in filled else ""))
+        elif len(yours) < len(here):
+            said.append("the rest: the reference")
+        lines.append(f"  {chapter.name:<12} {'; '.join(said)}")
     return lines
 
 

@@ -1,10 +1,14 @@
 """The sums that the notebooks do, and what is refused in one sentence."""
 
+import asyncio
 import importlib
 import math
 from types import ModuleType
+from typing import Any
 
 import pytest
+from scheduler.config import Settings
+from scheduler.server import RunningApi
 
 
 # Not imported above: each process of a test run reads this file, and pandas and matplotlib take a second.
@@ -81,3 +85,32 @@ def test_without_a_system_there_is_a_sentence_in_plain_python(
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(nb.NotConnected):
         nb.connect(own=True)
+
+
+async def test_what_is_done_once_the_watches_have_begun_is_watched_from_the_beginning(
+    api: RunningApi, settings: Settings, nb: ModuleType
+) -> None:
+    """Else the ends of some jobs come before their watches on a slow machine, and the news looks late."""
+
+    def watched() -> tuple[list[str], Any, int]:
+        system = nb.System.joined(settings, f"127.0.0.1:{api.port}")
+        begun: list[None] = []
+
+        def end_all() -> None:
+            begun.append(None)
+            for job in jobs:
+                assert system.cancel(job)
+
+        jobs = system.submit("sleep", 5, payload={"seconds": 600})
+        events = system.watch(*jobs, begun=end_all)
+        ended = system.watch(
+            *jobs, after_version=int(events["version"].max()), begun=lambda: begun.append(None)
+        )
+        assert ended.empty
+        system.close()
+        return jobs, events, len(begun)
+
+    jobs, events, begun = await asyncio.to_thread(watched)
+    assert begun == 2, "once for each call, also where no event comes"
+    for job in jobs:
+        assert events[events["job"] == job[:8]]["state"].to_list() == ["queued", "cancelled"]

@@ -14,6 +14,8 @@ from contextlib import (
     ExitStack,
     suppress,
 )
+from functools import cache, partial
+from threading import Lock
 from typing import Any
 from uuid import UUID
 
@@ -50,6 +52,22 @@ class CallFailed(NotebookError):
     def __init__(self, method: str, code: str, details: str) -> None:
         super().__init__(f"{method} answered {code}: {details}")
         self.code = code
+
+
+class Countdown:
+    """Calls `then` in the thread that is the last of so many to count."""
+
+    def __init__(self, number: int, then: Callable[[], Any]) -> None:
+        self._left = number
+        self._lock = Lock()
+        self._then = then
+
+    def count(self) -> None:
+        with self._lock:
+            self._left -= 1
+            is_last = self._left == 0
+        if is_last:
+            self._then()
 
 
 class System:
@@ -168,15 +186,19 @@ class System:
         """Cancel a job. False says that it had ended already."""
         return bool(self.call("CancelJob", job_id=job_id).cancelled)
 
-    def watch(self, *job_ids: str, after_version: int = 0) -> DataFrame:
+    def watch(
+        self, *job_ids: str, after_version: int = 0, begun: Callable[[], Any] = lambda: None
+    ) -> DataFrame:
         """Watch jobs to their ends, and return every event that came, a row each.
 
-        With `after_version`, events come from the first above that version on.
+        `begun` is called when the first event of every job has come: what is done then is watched, however slow this
+        machine is. With `after_version`, events come from the first above that version on.
 
         `t` is when the state changed, and `seen` when the event was here, both in seconds since the first event.
         """
+        first = Countdown(len(job_ids), begun)
         with ThreadPoolExecutor(max(1, len(job_ids))) as threads:
-            streams = threads.map(self._watch_one, job_ids, [after_version] * len(job_ids))
+            streams = threads.map(partial(self._watch_one, after_version, first), job_ids)
         events = pd.DataFrame(
             [event for stream in streams for event in stream],
             columns=["job", "version", "state", "attempts", "message", "t", "seen"],
@@ -361,8 +383,9 @@ class System:
         descriptor = pb.DESCRIPTOR.services_by_name["SchedulerService"].methods_by_name[method]
         return getattr(pb, descriptor.input_type.name)(**fields)
 
-    def _watch_one(self, job_id: str, after_version: int) -> list[tuple[Any, ...]]:
+    def _watch_one(self, after_version: int, first: "Countdown", job_id: str) -> list[tuple[Any, ...]]:
         events: list[tuple[Any, ...]] = []
+        has_come = cache(first.count)
         try:
             request = pb.WatchJobRequest(job_id=job_id, after_version=after_version)
             for event in self._stub.WatchJob(request, timeout=WAIT_SECONDS):
@@ -379,8 +402,11 @@ class System:
                         time.time(),
                     )
                 )
+                has_come()
         except grpc.RpcError as error:
             raise _failed("WatchJob", error) from None
+        finally:
+            has_come()  # one that has nothing to say, or fails, is waited for no longer
         return events
 
     def _is_one(self) -> bool:
