@@ -90,7 +90,8 @@ CLAIMS = [
     Claim(C05, "EXPLAIN", (r"Scan",)),
     Claim(C06, "SubmitJob", (AN_ID,)),
     Claim(C06, "SELECT type, status", (r"noop", r"sleep", r"flaky", r"always_fail")),
-    Claim(C06, "FROM task_attempts", (r"attempt +\| ok +\|", r" took ")),
+    Claim(C06, "AS took FROM task_attempts", (r"attempt +\| ok +\|", r" took ")),
+    Claim(C06, "SELECT attempt, error FROM", (r"attempt +\| +error",)),
     Claim(C06, "redis LLEN", (COUNT,)),
     Claim(
         C07, "curl",
