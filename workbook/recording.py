@@ -34,7 +34,7 @@ class Recording:
         if self._wanted:
             # Before anything is loaded: what is saved meanwhile may or may not be what the tests saw.
             for one in chapters():
-                self._before.digest(one, (_name(one, file) for file in one.modules))
+                self._before.digest(one, _modules(one))
             config.pluginmanager.register(self)
         self.tests: dict[str, dict[str, int]] = {}
         """For each chapter that has been collected as a whole: its tests, and the task of each."""
@@ -113,9 +113,12 @@ class Recording:
         failed: set[str] = set()
         for result in results:
             name = _test_name(result.nodeid)
-            files = self._reached.get(result.nodeid, [])
+            files = self._reached.get(result.nodeid)
+            if files is None:
+                continue
             digest = self._before.digest(chapter, files)
-            if digest != now.digest(chapter, files) or any(map(self._is_new, files)):
+            late = set(files) - set(_modules(chapter))  # read only when they had been loaded
+            if digest != now.digest(chapter, files) or any(map(self._is_new, late)):
                 continue
             if name not in failed:  # a test whose teardown fails has passed before
                 record.tests[name] = Test(result.task.number, result.passed, digest, files, result.headline)
@@ -123,8 +126,9 @@ class Recording:
                 failed.add(name)
 
 
-def _name(chapter: Chapter, file: str) -> str:
-    return (chapter.folder / file).relative_to(ROOT).as_posix()
+def _modules(chapter: Chapter) -> list[str]:
+    """The files that the learner edits."""
+    return [(chapter.folder / file).relative_to(ROOT).as_posix() for file in chapter.modules]
 
 
 def _test_name(nodeid: str) -> str:

@@ -69,6 +69,7 @@ def test_hints_of_each_task_are_counted_apart_and_can_be_seen_again_or_begun_ane
         (["test", "--nonsense"], "No such option: --nonsense"),
         (["reset", "1"], "reset takes one file, and chapter 01 has these: chapters/01_small/numbers.py"),
         (["reset", "1.2"], "reset takes one file, and chapter 01 has these: chapters/01_small/numbers.py"),
+        (["reset"], "say which file, as in workbook reset job_queue.py; a chapter's number lists its files"),
         (["catch-up"], "say where you want to go on, as in workbook catch-up 4, or --undo"),
         (["diff"], "say what to compare: a chapter or a task, as in workbook diff 1.3"),
     ],

@@ -1,6 +1,8 @@
 """`workbook test` leaves out what is known to be green, and never what is not."""
 
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,23 @@ def test_what_a_change_has_broken_is_red_whichever_file_it_is_in(book: Book, two
         assert run_by(book) == (1, tasks), path
         write(path, (wrong, right))
         run_by(book)
+
+
+def test_a_file_from_a_machine_whose_clock_is_ahead_counts_as_any_other(book: Book, two: Path) -> None:
+    write(two / "numbers.py", ("2 *", "1 + 1 *"))
+    assert run_by(book)[0] == 1
+    write(two / "numbers.py", ("1 + 1 *", "2 *"))
+    ahead = time.time() + 3600
+    os.utime(two / "numbers.py", (ahead, ahead))
+    assert run_by(book, "--again") == (0, {1, 2})
+    assert run_by(book) == (0, set())
+
+
+def test_a_helper_that_is_saved_during_a_run_is_not_taken_for_tested(book: Book, two: Path) -> None:
+    saving = "TWO = 2\n__import__('pathlib').Path(__file__).open('a').write('#')\n"
+    (book.root / "aid.py").write_text(saving, "utf-8")
+    assert run_by(book) == (0, {2})
+    assert run_by(book) == (0, {2})
 
 
 def test_who_asks_gets_all_of_it_tested_again(book: Book, two: Path) -> None:

@@ -14,7 +14,7 @@ from workbook.standing import Standing, State
 Where = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[WHERE]", help="A chapter or a task: 6, 6.9, worker, a file, a name.", show_default=False
+        metavar="WHERE", help="A chapter or a task: 6, 6.9, worker, a file, a name.", show_default=False
     ),
 ]
 """The same words for every command; more than one of them are one place: `6 9`, or a task's name without quotes."""
@@ -51,7 +51,7 @@ def next_task(standing: Standing | None = None) -> Task:
     """The task that the learner is at. Raises `Refused` if every task is green."""
     task = (standing or here()).next
     if task is None:
-        raise Refused("every task is green; name a chapter to test it again")
+        raise Refused("every task is green; name a chapter or a task, as in 6 or 6.9")
     return task
 
 

@@ -10,24 +10,26 @@ from scheduler.cli.failures import Misused, Refused
 from scheduler.cli.show import say
 
 from workbook import files, places, skeletons
-from workbook.commands.arguments import place
+from workbook.commands.arguments import Where, place
 
 
 def reset(
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A chapter's file: job_queue.py; of a chapter, says which.")
-    ],
+    where: Where = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
     """Bring a chapter's file back as it was handed out.
 
-    Your version is kept beside it, with the time in its name.
+    Your version is kept beside it, with the time in its name. A chapter's number
+    says which files it has.
 
-    Example:
+    Examples:
 
-      workbook reset chapters/01_queue/job_queue.py
+      workbook reset job_queue.py
+      workbook reset 6
     """
-    found = place([file])
+    if not where:
+        raise Misused("say which file, as in workbook reset job_queue.py; a chapter's number lists its files")
+    found = place(where)
     chapter, name = found.chapter, found.file
     if not name:
         files_of = ", ".join(places.short(chapter.folder / name) for name in chapter.modules)

@@ -9,8 +9,8 @@ from workbook.commands.status import here
 def watch(where: Where = None) -> None:
     """Run the tests again whenever you save, as far as the first red one.
 
-    Watches all chapters, or that of WHERE. Keys: h for a hint, n to go on to what is
-    next, a for all tests of the chapter, s for the system as it is now, q to
+    Watches all chapters, or that of WHERE. Keys: h for a hint, n to go on to what
+    is next, a for all tests of the chapter, s for the system as it is now, q to
     quit. Where keys can't be read, it just runs the tests.
     """
     here()
