@@ -46,7 +46,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("workbook", "the workbook's chapters")
     group.addoption("--implementation", help="learner (or chapters), reference, a folder, or a .py file")
     group.addoption("--stretch", action="store_true", help="run the stretch tasks too")
-    group.addoption("--redis", choices=["fake", "real"], default="fake", help="what chapter 01 pushes to")
     group.addoption("--upto", type=int, metavar="N", help="only the tasks up to number N")
     group.addoption(
         "--results", metavar="FILE", help="write what each chapter test gave to this file, as JSON"
@@ -146,17 +145,22 @@ def world(
         yield world
 
 
+@pytest.fixture(scope="session")
+def workbook_redis() -> "Iterator[Servers]":
+    """The Redis of this run, for tests that need no database."""
+    from workbook.sandbox import redis_servers
+
+    with redis_servers() as running:
+        yield running
+
+
 @pytest.fixture
-def redis_world(request: pytest.FixtureRequest, code: Code) -> "Iterator[RedisWorld]":
+def redis_world(workbook_redis: "Servers", code: Code) -> "Iterator[RedisWorld]":
     """A Redis of this test's own, without a database: see `workbook.redis_world`."""
-    from workbook.redis_world import RedisWorld, fake_redis
+    from workbook.redis_world import RedisWorld
 
     with ExitStack() as stack:
-        if request.config.getoption("--redis") == "real":
-            running: Servers = request.getfixturevalue("workbook_servers")
-            settings = stack.enter_context(running.sandbox())
-        else:
-            settings = stack.enter_context(fake_redis())
+        settings = stack.enter_context(workbook_redis.redis_sandbox())
         world = RedisWorld(code, settings)
         stack.callback(world.close)
         yield world
@@ -265,10 +269,20 @@ def pytest_runtest_makereport(
     if chapter is None or number is None or (outcome.when != "call" and outcome.passed):
         return outcome
     result = report.Result.of(item, outcome, call, chapter.task(number))
+    if not outcome.passed and (gone := _servers_gone(item)) is not None:
+        result = report.Result(item.nodeid, result.task, False, report.NOT_JUDGED, gone, gone)
+        item.session.shouldstop = gone  # each test after this one would say the same
     outcome.workbook = result.packed()  # type: ignore[attr-defined]
     if result.sentence:
         outcome.sections.insert(0, ("workbook", report.full(result)))
     return outcome
+
+
+def _servers_gone(item: pytest.Item) -> str | None:
+    """If a server that a test used is gone: the sentence that says so."""
+    used: dict[str, Any] = getattr(item, "funcargs", None) or {}
+    found = [used[name].gone() for name in ("workbook_servers", "workbook_redis") if name in used]
+    return next((sentence for sentence in found if sentence is not None), None)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,7 +12,7 @@ from workbook.book import ROOT, Chapter, chapter_of, chapters, task_number
 from workbook.depends import Contents
 from workbook.loader import LEARNER
 from workbook.progress import Progress, Test
-from workbook.report import Result
+from workbook.report import NOT_JUDGED, Result
 
 REACHED = "workbook_reached"
 """Under this name a report carries the files that its test reached from one process to another."""
@@ -80,6 +80,7 @@ class Recording:
 
     def finished(self, results: Sequence[Result]) -> None:
         """Write it down. A file that can't be written is no reason for a test run to fail."""
+        results = [result for result in results if result.error != NOT_JUDGED]
         if self._wanted and (results or self.tests):
             with suppress(OSError):
                 skeletons.keep()

@@ -1,23 +1,16 @@
-"""A Redis for the queue tasks of chapter 01, which need no database: a fake one that speaks the real protocol, at once
-and anywhere, or with `--redis real` the real server."""
+"""A Redis for the queue tasks of chapter 01, which need no database, and so do not wait for one to start."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import redis
-from fakeredis import TcpFakeServer
 from redis.asyncio import Redis
 from scheduler.config import Settings
 from scheduler.redis_clients import quick
 
 from workbook.loader import Code
 from workbook.loop import LoopThread
-from workbook.sandbox import be_patient
 from workbook.stream import WITHIN
-
-INDEX = 3
 
 
 class RedisWorld:
@@ -72,21 +65,3 @@ class RedisWorld:
             self._loop.run(queue.close(), WITHIN, "closing")
         self._loop.close()
         self.redis.close()
-
-
-@contextmanager
-def fake_redis() -> Iterator[Settings]:
-    """Settings of a fake Redis that listens on a free port."""
-    be_patient()
-    server = TcpFakeServer(("127.0.0.1", 0), server_type="redis")
-    thread = threading.Thread(target=server.serve_forever, args=[0.01], name="fake redis", daemon=True)
-    thread.start()
-    try:
-        host, port = server.server_address[:2]
-        yield Settings.from_environment(
-            redis_host=str(host), redis_port=port, redis_db=INDEX, redis_password=None
-        )
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(3)

@@ -16,6 +16,8 @@ from workbook.book import Task, chapter
 from workbook.loader import LEARNER, LoadError
 from workbook.watchdog import short
 
+NOT_JUDGED = "NotJudged"
+"""The `error` of a test that says nothing about the code under test: what it ran on is gone."""
 STUB = re.compile(r"(?P<chapter>\d\d_\w+) task (?P<task>\d+): (?P<what>.*)", re.DOTALL)
 
 
@@ -60,7 +62,7 @@ class Result:
             message=str(error),
             sentence=sentence,
             lines=lines,
-            system=tuple(world.summary()) if world is not None and outcome.when == "call" else (),
+            system=_system(world) if world is not None and outcome.when == "call" else (),
         )
 
     @property
@@ -113,6 +115,14 @@ def world_of(item: pytest.Item) -> Any:
     """The world that a test used, or None."""
     used = getattr(item, "funcargs", {})
     return used.get("world") or used.get("redis_world")
+
+
+def _system(world: Any) -> tuple[str, ...]:
+    """What the system looks like now, as far as it can still be asked."""
+    try:
+        return tuple(world.summary())
+    except Exception as error:
+        return (f"it does not answer: {type(error).__name__}",)
 
 
 def is_forgotten(warning: str, file: str, files: set[str]) -> bool:

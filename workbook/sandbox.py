@@ -1,12 +1,14 @@
 """A database and a Redis index of one's own, for one test, on servers that are real.
 
-The servers are those that `scheduler up` is running, if it is; else embedded ones, started once a run in a folder of
-their own and made for tests (fast, and careless about power cuts). Or those that TEST_DATABASE_URL and TEST_REDIS_URL
-name: give a server where tests may create databases, and a Redis whose indexes above 0 are theirs.
+The servers are embedded ones, started once a run in a folder of their own and made for tests (fast, and careless about
+power cuts). With TEST_SERVERS=joined they are those of a running `scheduler up`. Or those that TEST_DATABASE_URL and
+TEST_REDIS_URL name: give a server where tests may create databases, and a Redis whose indexes above 0 are theirs.
 """
 
 import os
-from collections.abc import Iterator
+import secrets
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,10 +18,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
-from redis import Redis
+from redis import Redis, RedisError
 from scheduler import embedded, redis_clients
 from scheduler.config import Settings
-from scheduler.embedded import EmbeddedError, Services
+from scheduler.embedded import Embedded, EmbeddedError, Services
 from scheduler.migrations import changes
 
 from workbook import left_over
@@ -57,6 +59,8 @@ class Servers:
     run: str
     """The name of this test run: its databases and its claims carry it, so that nobody's can be told from ours."""
     template: str
+    whose: str = ""
+    """What to say about where the servers come from."""
     _emptied: list[str] = field(default_factory=list, repr=False, compare=False)
 
     @contextmanager
@@ -74,6 +78,30 @@ class Servers:
                     **settings,
                 }
             )
+
+    @contextmanager
+    def redis_sandbox(self) -> Iterator[Settings]:
+        """The same without a database."""
+        with self._redis_index() as index:
+            yield Settings.from_environment(
+                redis_host=self.services.redis_host,
+                redis_port=self.services.redis_port,
+                redis_password=self.services.redis_password,
+                redis_db=index,
+            )
+
+    def gone(self) -> str | None:
+        """If one of the servers does not answer any more: a sentence that says so."""
+        database = urlsplit(self.services.database_url)
+        places = {"Redis": (self.services.redis_host, self.services.redis_port)}
+        if database.hostname:
+            places["PostgreSQL"] = (database.hostname, database.port or 5432)
+        for name, place in places.items():
+            try:
+                socket.create_connection(place, timeout=PATIENCE_SECONDS).close()
+            except OSError:
+                return f"{name} is gone, on which these tests ran{self.whose}: run them again, it was not your code"
+        return None
 
     @contextmanager
     def _database(self) -> Iterator[str]:
@@ -198,12 +226,13 @@ def servers() -> Iterator[Servers]:
         return
     be_patient()
     with (
-        _services() as services,
+        _given_or(_start_both) as (services, whose),
+        _unless_gone(Servers(services, "", "", whose)),
         psycopg.connect(services.database_url, autocommit=True) as connection,
         left_over.named(connection) as run,
         _template(services, connection, run) as template,
     ):
-        _open.append(Servers(services, run, template))
+        _open.append(Servers(services, run, template, whose))
         _open[0].sweep()
         try:
             yield _open[0]
@@ -212,25 +241,69 @@ def servers() -> Iterator[Servers]:
 
 
 @contextmanager
-def _services() -> Iterator[Services]:
-    if given := os.environ.get("TEST_DATABASE_URL"):
-        redis = urlsplit(os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379"))
-        yield Services(given, redis.hostname or "127.0.0.1", redis.port or 6379, redis.password or "")
+def redis_servers() -> Iterator[Servers]:
+    """Servers of which only `redis_sandbox` is used: PostgreSQL is not started for it."""
+    if _open:
+        yield _open[0]
         return
-    embedded.forget_other_servers()
-    folder = embedded.default_folder()
-    if running := embedded.find(folder):
-        yield running
-        return
-    with _own_servers(folder) as services:
-        yield services
+    be_patient()
+    with _given_or(_start_redis) as (services, whose):
+        yield Servers(services, secrets.token_hex(4), "", whose)
 
 
 @contextmanager
-def _own_servers(folder: Path) -> Iterator[Services]:
+def _unless_gone(servers: Servers) -> Iterator[None]:
+    """What can't be cleared up on a server that is gone is no error: the test that met it has said so."""
+    try:
+        yield
+    except (psycopg.Error, RedisError, OSError):
+        if servers.gone() is None:
+            raise
+
+
+Start = Callable[[Path], Embedded]
+
+
+@contextmanager
+def _given_or(start: Start) -> Iterator[tuple[Services, str]]:
+    """The servers that the environment names, or own ones; and whose they are, in words."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        redis = urlsplit(os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379"))
+        own = Services(given, redis.hostname or "127.0.0.1", redis.port or 6379, redis.password or "")
+        yield own, " (of TEST_DATABASE_URL and TEST_REDIS_URL)"
+        return
+    embedded.forget_other_servers()
+    folder = embedded.default_folder()
+    if (asked := os.environ.get("TEST_SERVERS", JOINED[0])) not in JOINED:
+        raise EmbeddedError(f"TEST_SERVERS is {asked!r}: it may be {' or '.join(JOINED)}.")
+    if asked == "joined":
+        running = embedded.find(folder)
+        if running is None:
+            raise EmbeddedError(
+                "TEST_SERVERS=joined, and no `scheduler up` runs to join: start one, or unset it."
+            )
+        yield running, " (those of a `scheduler up`, which has ended)"
+        return
+    with _own_servers(folder, start) as services:
+        yield services, ""
+
+
+JOINED = ("own", "joined")
+
+
+def _start_both(folder: Path) -> Embedded:
+    return embedded.start(folder, durable=False)
+
+
+def _start_redis(folder: Path) -> Embedded:
+    return embedded.start_redis(folder.with_name(f"{folder.name}-redis"))
+
+
+@contextmanager
+def _own_servers(folder: Path, start: Start) -> Iterator[Services]:
     """Embedded servers that this process starts. Joining those of another test run would lose them when it ends."""
     for number in range(MOST_RUNS):
-        started = embedded.start(folder / f"tests-{number}", durable=False)
+        started = start(folder / f"tests-{number}")
         if started.owned:
             with started:
                 yield started.services

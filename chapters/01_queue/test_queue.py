@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 from scheduler.entry import Entry
 from scheduler.errors import InvalidRequest
 from scheduler.jobs import NewJob, Priority
@@ -179,7 +179,13 @@ def test_task_4_leaves_nothing_open_when_redis_refuses(code, redis_world):
 
 
 def _connected(code, redis_world, settings):
-    queue = redis_world.run(code.connect, settings)
+    try:
+        queue = redis_world.run(code.connect, settings)
+    except AuthenticationError as error:
+        raise AssertionError(
+            f"Redis refused what connect gave as its password; settings.redis_password has the right one, and "
+            f"`.get_secret_value()` of that is the text (Redis said: {str(error)[:60]}…)"
+        ).with_traceback(error.__traceback__) from None
     assert isinstance(queue, code.JobQueue), diagnose(
         "connect(settings)",
         queue,

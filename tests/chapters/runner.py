@@ -61,11 +61,10 @@ class ChapterSession:
         assert self._session.items, f"no tests in {path}"
 
     def run(
-        self, implementation: str, wanted: Callable[[pytest.Item], bool], enough: set[int], redis: str
+        self, implementation: str, wanted: Callable[[pytest.Item], bool], enough: set[int]
     ) -> list[Result]:
         """See `run` below."""
         self._config.option.implementation = implementation
-        self._config.option.redis = redis
         results = self._config.stash[RESULTS] = []
         items = [item for item in self._session.items if wanted(item)]
         for item, following in zip_longest(items, items[1:]):
@@ -116,7 +115,6 @@ def run(
     test: str | None = None,
     tasks: set[int] | None = None,
     enough: Iterable[int] = (),
-    redis: str = "fake",
 ) -> list[Result]:
     """The results of a chapter's tests, stretch included.
 
@@ -133,7 +131,7 @@ def run(
         _open[chapter.name] = ChapterSession(chapter)
     try:
         with inputs.run_of(chapter, str(implementation)):
-            results = _open[chapter.name].run(str(implementation), wanted, set(enough), redis)
+            results = _open[chapter.name].run(str(implementation), wanted, set(enough))
     finally:
         if not _kept_open:
             _close_all()

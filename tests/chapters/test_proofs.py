@@ -53,11 +53,6 @@ def test_the_reference_passes_every_test_stretch_included(chapter: Chapter) -> N
     assert {result.task.number for result in results} == {task.number for task in chapter.tasks}
 
 
-def test_the_queue_tests_pass_on_a_real_redis_too() -> None:
-    first = chapters()[0]
-    assert not runner.red(runner.run(first, REFERENCE, redis="real"))
-
-
 @each_chapter
 def test_every_task_has_a_step(chapter: Chapter) -> None:
     have = {path.stem for one, path in STEPS if one is chapter}

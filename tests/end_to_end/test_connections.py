@@ -16,7 +16,7 @@ from scheduler.v1 import scheduler_pb2_grpc
 
 from tests import under_test
 from tests.end_to_end.client import channel_to, connected, ended, metric, next_event, refused, serving
-from tests.helpers import submit, until
+from tests.helpers import DIRECT, submit, until
 from tests.patience import SECONDS
 from tests.proxies import Proxy
 
@@ -46,7 +46,7 @@ async def test_a_watch_whose_client_vanished_without_a_word_ends(settings):
         proxy = Proxy("127.0.0.1", api.port)
         await proxy.open()
         request = pb.WatchJobRequest(job_id=str(await submit(api.app)))
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{proxy.port}") as channel:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{proxy.port}", DIRECT) as channel:
             stream = scheduler_pb2_grpc.SchedulerServiceStub(channel).WatchJob(request)
             await next_event(stream)
             assert metric(api.app, "watch_streams") == 1
@@ -73,7 +73,7 @@ async def test_a_client_that_looks_after_its_silent_watch_is_not_thrown_out(sett
             pb.WatchJobRequest(job_id=str(await submit(api.app)))
         )
         await next_event(watch)
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=pings) as theirs:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[*DIRECT, *pings]) as theirs:
             witness = health_pb2_grpc.HealthStub(theirs).Watch(QUESTION)
             assert (await ended(witness)).sentence.startswith("Too many pings")
         assert not watch.done()

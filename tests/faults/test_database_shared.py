@@ -29,7 +29,7 @@ from tests.faults.tools import (
     short_pops,  # noqa: F401
     working,
 )
-from tests.helpers import submit, until, until_status
+from tests.helpers import DIRECT, submit, until, until_status
 from tests.proxies import proxied_database
 from workbook.sandbox import Servers
 
@@ -43,7 +43,7 @@ Stub = Any
 async def serving(settings: Settings) -> AsyncIterator[tuple[RunningApi, Stub]]:
     async with (
         running_api(settings, reference()) as api,
-        grpc.aio.insecure_channel(f"127.0.0.1:{api.port}") as channel,
+        grpc.aio.insecure_channel(f"127.0.0.1:{api.port}", DIRECT) as channel,
     ):
         yield api, scheduler_pb2_grpc.SchedulerServiceStub(channel)
 

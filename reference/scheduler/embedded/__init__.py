@@ -21,7 +21,7 @@ lives. A pid alone proves less (pids are used again), and an answer on a port no
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -42,6 +42,7 @@ __all__ = [
     "forget_other_servers",
     "running",
     "start",
+    "start_redis",
 ]
 
 
@@ -68,15 +69,27 @@ def running(folder: Path, *, durable: bool = True, say: Say = _silent) -> Iterat
         yield embedded.services
 
 
+def start_redis(folder: Path, *, say: Say = _silent) -> Embedded:
+    """Start Redis alone in `folder`, or join the one that runs there. Its services have no address of a database.
+
+    It keeps nothing when it ends. Raises EmbeddedError.
+    """
+    return _in(folder, lambda made: _start(made, durable=False, say=say, database=False))
+
+
 def start(folder: Path, *, durable: bool = True, say: Say = _silent) -> Embedded:
     """Start PostgreSQL and Redis in `folder`, or join those that run there.
 
     `durable=False` is for tests: faster, and a crash of the machine may lose the data. Raises EmbeddedError.
     """
+    return _in(folder, lambda made: _start(made, durable, say))
+
+
+def _in(folder: Path, begin: Callable[[Path], Embedded]) -> Embedded:
     try:
         folder = made(folder)
         with locked(folder / "lock"):
-            return _start(folder, durable, say)
+            return begin(folder)
     except (OSError, subprocess.SubprocessError) as error:
         raise EmbeddedError(
             f"The data folder {folder} cannot be used ({error}): give one of your own with SCHEDULER_DATA."
@@ -97,11 +110,11 @@ def find(folder: Path) -> Services | None:
     return None
 
 
-def _start(folder: Path, durable: bool, say: Say) -> Embedded:
+def _start(folder: Path, durable: bool, say: Say, database: bool = True) -> Embedded:
     place = place_for(folder, say)
     started: list[Supervised] = []
     try:
-        postgres = Postgres(place, durable, say).join_or_start(started)
+        postgres = Postgres(place, durable, say).join_or_start(started) if database else None
         redis = REDIS(place, durable, say).join_or_start(started)
     except BaseException:
         for supervised in started:
@@ -110,6 +123,6 @@ def _start(folder: Path, durable: bool, say: Say) -> Embedded:
     return Embedded(_services(postgres, redis), started)
 
 
-def _services(postgres: Record, redis: Record) -> Services:
-    url = f"postgresql://scheduler:{postgres.password}@{HOST}:{postgres.port}/scheduler"
+def _services(postgres: Record | None, redis: Record) -> Services:
+    url = f"postgresql://scheduler:{postgres.password}@{HOST}:{postgres.port}/scheduler" if postgres else ""
     return Services(url, HOST, redis.port, redis.password)

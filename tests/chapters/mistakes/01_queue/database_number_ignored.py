@@ -9,6 +9,7 @@ SAYS = "settings.redis_db"
 
 
 async def connect(settings):
-    client = Redis(host=settings.redis_host, port=settings.redis_port, **quick())
+    password = settings.redis_address()["password"]
+    client = Redis(host=settings.redis_host, port=settings.redis_port, password=password, **quick())
     await client.ping()
     return JobQueue(client)
