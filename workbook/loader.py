@@ -48,8 +48,10 @@ class LoadError(Exception):
 class Code:
     """The entry points of one chapter, from one implementation, as attributes. A missing one raises `LoadError`."""
 
-    def __init__(self, chapter: Chapter, implementation: str = LEARNER) -> None:
+    def __init__(self, chapter: Chapter, implementation: str = LEARNER, process: int = 0) -> None:
         self._chapter = chapter
+        self._implementation = implementation
+        self._process = process
         layers = [_for_chapter(chapter, layer) for layer in implementation.split("+")]
         self._layers = layers if layers[-1] in (LEARNER, REFERENCE) else [*layers, REFERENCE]
         self._loaded: dict[tuple[int, str], ModuleType | None] = {}
@@ -62,6 +64,10 @@ class Code:
         if name.startswith("_"):
             raise AttributeError(name)
         return self._find(name, list(self._chapter.modules))
+
+    def in_another_process(self, number: int) -> "Code":
+        """The same code as another process has it: its files are run anew, and its hashes are others."""
+        return Code(self._chapter, self._implementation, number)
 
     def get(self, file: str, entry: str) -> Any:
         """What `entry` (`push`, or `JobQueue.push`) is in `file`. Raises `LoadError` if it isn't there."""
@@ -107,14 +113,14 @@ class Code:
             path = self._chapter.folder / file
             refuse_answers(path)
             self._begun.add(str(path))
-            return load_file(path, f"chapter_{self._chapter.name}")
+            return load_file(path, f"chapter_{self._chapter.name}", self._process)
         if layer == REFERENCE:
             return importlib.import_module(self._chapter.modules[file])
         path = Path(layer) if layer.endswith(".py") else Path(layer) / file
         if layer.endswith(".py") and not path.exists():
             raise LoadError(f"--implementation {layer}: there is no such file")
         self._begun.add(str(path))
-        return load_file(path, f"answer_{path.parent.name}") if path.exists() else None
+        return load_file(path, f"answer_{path.parent.name}", self._process) if path.exists() else None
 
 
 def _for_chapter(chapter: Chapter, layer: str) -> str:
@@ -152,13 +158,18 @@ def earlier(name: str) -> Any:
     return code._find(name, list(code._chapter.modules), above=position)
 
 
-def load_file(path: Path, prefix: str) -> ModuleType:
-    """Run a file as a module of its own, anew each time. Raises `LoadError` if it does not even run."""
+def load_file(path: Path, prefix: str, process: int = 0) -> ModuleType:
+    """Run a file as a module of its own, anew each time. Raises `LoadError` if it does not even run.
+
+    With another `process` than 0 it finds hashes that differ from this one's, as in each process of Python.
+    """
     name = f"{prefix}.{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.exists():
         raise LoadError(f"{_short(path)} is missing; `git checkout {_short(path)}` brings it back")
     module = importlib.util.module_from_spec(spec)
+    if process:
+        vars(module)["hash"] = lambda value: hash((process, value))
     sys.modules[name] = module  # dataclasses look their module up by its name
     try:
         with kept.process_state(), kept.environment(additions_stay=True):

@@ -32,6 +32,7 @@ if (
     TYPE_CHECKING
 ):  # imported where they are used: the first tasks need none of it, and should be tested at once
     from workbook.bounds import Bounds
+    from workbook.judge import Judge
     from workbook.redis_world import RedisWorld
     from workbook.sandbox import Servers
     from workbook.world import World
@@ -152,6 +153,28 @@ def workbook_redis() -> "Iterator[Servers]":
 
     with redis_servers() as running:
         yield running
+
+
+@pytest.fixture
+def judge(request: pytest.FixtureRequest, chapter: Chapter, code: Code) -> "Iterator[Judge]":
+    """Compares the code under test with the reference: see `workbook.judge`.
+
+    With `@pytest.mark.processes(2)` the code under test stands in two processes that share a database and a Redis.
+    """
+    from workbook.judge import judging
+
+    number = task_number(request.node.name)
+    assert number is not None, "name a chapter's test after its task: test_task_3_…"
+    marks = {mark.name: mark for mark in request.node.iter_markers()}
+    processes = marks["processes"].args[0] if "processes" in marks else 1
+    changes = marks["settings"].kwargs if "settings" in marks else {}
+
+    def servers() -> "Servers":
+        running: Servers = request.getfixturevalue("workbook_servers")
+        return running
+
+    with judging(code, chapter, number, servers, processes, changes) as judge:
+        yield judge
 
 
 @pytest.fixture

@@ -80,6 +80,10 @@ def test_task_1_refuses_a_negative_size(code, asked):
     )
 
 
+def test_task_1_agrees_with_the_reference_on_every_input(judge):
+    judge.task(1)
+
+
 # -- task 2
 
 
@@ -150,6 +154,10 @@ def test_task_2_holds_no_more_jobs_than_a_page(world):
 def test_task_2_refuses_a_negative_page_size(world):
     world.insert("queued")
     _check_refused(world, "page_size", page_size=-1)
+
+
+def test_task_2_agrees_with_the_reference_on_every_input(judge):
+    judge.task(2)
 
 
 # -- task 3
@@ -247,6 +255,10 @@ def test_task_3_refuses_what_can_not_be_a_type(world):
     _check_refused(world, "type_filter", type_filter="a\0b")
 
 
+def test_task_3_agrees_with_the_reference_on_every_input(judge):
+    judge.task(3)
+
+
 # -- task 4
 
 
@@ -309,6 +321,11 @@ def test_task_4_gives_the_same_page_for_the_same_token(world):
         "belongs into the token, not into the server's memory"
     )
     assert first.jobs, "the token of the first page of 2 gave an empty page, and there are 5 jobs"
+
+
+@pytest.mark.processes(2)
+def test_task_4_agrees_with_the_reference_on_every_input(judge):
+    judge.task(4)
 
 
 # -- task 5, stretch
@@ -404,6 +421,11 @@ def test_task_5_keeps_its_place_whatever_the_zone_of_the_database(world):
     )
 
 
+@pytest.mark.processes(2)
+def test_task_5_agrees_with_the_reference_on_every_input(judge):
+    judge.task(5)
+
+
 # -- task 6, stretch
 
 FILTERS = {
@@ -473,6 +495,11 @@ def test_task_6_lets_the_page_size_change_from_page_to_page(world):
     _check_walk(
         shown, order, "12 jobs, in pages of 4, 1, 3, 2 and 10", "is the place counted in pages of one size?"
     )
+
+
+@pytest.mark.processes(2)
+def test_task_6_agrees_with_the_reference_on_every_input(judge):
+    judge.task(6)
 
 
 def _fill_for_filters(world):

@@ -1,0 +1,412 @@
+"""The differential judge: generated inputs go to the code under test and to the reference, and what is seen compared.
+
+A list of wrong answers is never long enough. The reference is right, so it is the oracle: each input is played twice,
+in two worlds that know nothing of each other, and all that can be seen from outside is put side by side. The first
+thing that differs, for the smallest input that shows it, becomes the sentence.
+
+What each task's inputs are, and what its contract leaves open, stands in `workbook/judges/`, one file a chapter:
+
+    def task_3(judge):
+        judge.compare(cases, play)
+
+    def play(side, case):                       # once in each world
+        side.insert(case.row)
+        yield side.call("GetJob", job_id=case.asked)
+        yield side.rows()
+
+`cases` is a strategy of hypothesis, with a fixed seed: the same inputs each time, on each machine. Worlds are emptied
+and not made anew between inputs, so what code keeps from an earlier input shows, too.
+"""
+
+import dataclasses
+import importlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any, NoReturn
+from uuid import UUID
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis.errors import HypothesisException
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.conjecture.providers import HypothesisProvider
+from hypothesis.strategies import SearchStrategy
+from scheduler.errors import InvalidRequest
+from scheduler.v1 import scheduler_pb2 as pb
+
+from workbook.book import Chapter
+from workbook.diagnose import diagnose
+from workbook.loader import REFERENCE, Code
+from workbook.loop import Hang
+from workbook.sandbox import Servers
+from workbook.stream import RpcFailed
+from workbook.world import World, opened
+
+# Hypothesis takes constants for inputs from the modules that happen to be loaded. Ours must be the same each time.
+HypothesisProvider._local_constants = providers.Constants()  # type: ignore[assignment, attr-defined, method-assign]
+
+EXAMPLES = 25
+SHRINKS = 150
+"""How often at most a difference is played again to make its input smaller."""
+
+Play = Callable[["Side", Any], Iterator["Seen"]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One thing that can be seen from outside: what it is, in words, and what it was."""
+
+    what: str
+    value: Any
+
+
+class Side:
+    """One of the two worlds, as a `play` uses it. It tells what it sees in a form that can be compared.
+
+    Ids that the code under test has made are told by their order, and a moment within the play as "now".
+    """
+
+    def __init__(self, code: Code, worlds: Callable[[], Sequence[World]]) -> None:
+        self.code = code
+        self._open_worlds = worlds
+        self._is_open = False
+        self.offsets = {"now": timedelta(0), "in a minute": timedelta(minutes=1)}
+        """The moments that have a name, by how far they are ahead of now: `{"now + lease": timedelta(seconds=15)}`."""
+        self._names: dict[str, str] = {}
+        self._new: dict[str, str] = {}
+        self._began = datetime.now(UTC)
+
+    @cached_property
+    def worlds(self) -> Sequence[World]:
+        """The processes of this world, opened when first used: they share a database and a Redis, and nothing else."""
+        self._is_open = True
+        return self._open_worlds()
+
+    @property
+    def world(self) -> World:
+        """The first process."""
+        return self.worlds[0]
+
+    def begin(self) -> None:
+        """Empty the world for the next input."""
+        self._names.clear()
+        self._new.clear()
+        if not self._is_open:
+            return
+        self.world.sql("DELETE FROM task_attempts")
+        self.world.sql("DELETE FROM tasks")
+        self.world.redis.flushdb()
+        self._began = self._clock()
+
+    def check(self) -> None:
+        """Raise what the code under test did wrong in the background."""
+        if self._is_open:
+            for world in self.worlds:
+                world.check()
+
+    def value(self, what: str, function: Callable[..., Any], *args: Any) -> Seen:
+        """What a plain function answers, or which field it blames."""
+        try:
+            return Seen(what, self.plain(function(*args)))
+        except InvalidRequest as refused:
+            return Seen(what, blamed([violation.field for violation in refused.violations]))
+
+    def insert(self, row: "Row") -> None:
+        """A row that somebody else has written."""
+        self.knows(row.task_id, row.name)
+        self.world.insert(
+            row.status, task_id=row.task_id, type=row.type, priority=row.priority, **row.columns
+        )
+
+    def change(self, row: "Row", status: str, **columns: Any) -> None:
+        """Somebody else writes a new version of the row, if it is still there."""
+        if job := self.world.row(row.task_id):
+            self.world.update(job, status, **columns)
+
+    def call(self, method: str, process: int = 0, **fields: Any) -> Seen:
+        """What a client sees of an RPC: the answer, or the status with the fields that it blames."""
+        try:
+            value = self.plain(self.worlds[process % len(self.worlds)].call(method, **fields))
+        except RpcFailed as failed:
+            value = refusal(failed)
+        return Seen(f"{method}({told(method, fields)})", value)
+
+    def rows(self, table: str = "tasks", without: Iterable[str] = ()) -> Seen:
+        """All rows, in an order that does not depend on when they were written."""
+        found = self.world.sql(f"SELECT * FROM {table} ORDER BY task_id")
+        plain = [{k: self.plain(v) for k, v in row.items() if k not in set(without)} for row in found]
+        return Seen(f"the table {table}", sorted(plain, key=lambda row: str(row.get("task_id"))))
+
+    def redis(self) -> Seen:
+        """All keys, and what they hold."""
+        redis = self.world.redis
+        keys = {key.decode(): self._held(redis, key) for key in sorted(redis.keys("*"))}
+        return Seen("what Redis holds", keys)
+
+    def plain(self, value: Any) -> Any:
+        """A value in a form that can be compared with the other side's, and shown."""
+        match value:
+            case Message():
+                return self.plain(MessageToDict(value, preserving_proto_field_name=True))
+            case Mapping():
+                return {str(key): one if key in OPAQUE else self.plain(one) for key, one in value.items()}
+            case list() | tuple():
+                return [self.plain(one) for one in value]
+            case datetime():
+                return self.moment(value)
+            case UUID():
+                return self._name(str(value))
+            case bytes():
+                return self.plain(value.decode("utf-8", "backslashreplace"))
+            case str() if TIME.fullmatch(value):
+                return self.moment(datetime.fromisoformat(value))
+            case str():
+                return ID.sub(lambda found: self._name(found[0]), value)
+            case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+                return {one.name: self.plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+            case _:
+                return value
+
+    def moment(self, value: datetime) -> str:
+        """A time as text; one within this play as "now", one of `offsets` by its name."""
+        value = value.astimezone(UTC) if value.tzinfo else value
+        if value.tzinfo:
+            now = self._clock()
+            for name, offset in self.offsets.items():
+                if self._began <= value - offset <= now:
+                    return name
+        return value.isoformat()
+
+    def knows(self, task_id: UUID, name: str) -> None:
+        """This id is the input's own, and is told by a name."""
+        self._names[str(task_id)] = name
+
+    def _name(self, text: str) -> str:
+        """The name of an id. One that nobody has given was made by the code, and is told by its order."""
+        text = text.lower()
+        return self._names.get(text) or self._new.setdefault(text, f"new id {len(self._new) + 1}")
+
+    def _held(self, redis: Any, key: bytes) -> Any:
+        match redis.type(key):
+            case b"list":
+                return [self.plain(one) for one in redis.lrange(key, 0, -1)]
+            case b"zset":
+                return sorted(self.plain(one) for one in redis.zrange(key, 0, -1))
+            case b"string":
+                return self.plain(redis.get(key))
+            case kind:
+                return kind.decode()
+
+    def _clock(self) -> datetime:
+        [row] = self.world.sql("SELECT clock_timestamp() AS now")
+        now: datetime = row["now"]
+        return now
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of `tasks` that an input begins with."""
+
+    name: str
+    task_id: UUID
+    status: str
+    type: str = "noop"
+    priority: str = "default"
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        columns = "".join(f", {name} {_brief(value)}" for name, value in self.columns.items())
+        return f"{self.name} ({self.status}, {self.priority}, {self.type!r}{columns})"
+
+
+def _brief(value: Any) -> str:
+    return value.astimezone(UTC).strftime("%m-%d %H:%M:%S.%f") if isinstance(value, datetime) else repr(value)
+
+
+OPAQUE = ("next_page_token",)
+"""What a client sends back as it came."""
+ID = re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3}|\.\d{6})?(?:Z|[+-]\d\d:\d\d)")
+
+
+def refusal(failed: RpcFailed) -> str:
+    """A status and the fields that it blames. What its sentence says is open."""
+    return blamed(failed.fields) if failed.fields else failed.code.name
+
+
+def blamed(fields: Sequence[str]) -> str:
+    """A refusal that names fields."""
+    return f"INVALID_ARGUMENT, which blames {' and '.join(fields)}"
+
+
+def told(method: str, fields: Mapping[str, Any]) -> str:
+    """The arguments of a call, as a person would write them: a number of an enum by its name."""
+    service = pb.DESCRIPTOR.services_by_name["SchedulerService"]
+    types = service.methods_by_name[method].input_type.fields_by_name
+
+    def text(name: str, value: Any) -> str:
+        enum = types[name].enum_type if name in types else None
+        known = enum.values_by_number.get(value) if enum and isinstance(value, int) else None
+        return known.name if known else repr(str(value) if isinstance(value, UUID) else value)
+
+    return ", ".join(f"{name}={text(name, value)}" for name, value in fields.items())
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a learner is told."""
+
+    size: int
+    sentence: str
+    error: BaseException | None = None
+
+    def speak(self) -> NoReturn:
+        """Fail with the sentence. An error of the learner's keeps its way, so that the report shows their own line."""
+        trace = self.error.__traceback__ if self.error else None
+        raise AssertionError(self.sentence).with_traceback(trace) from None
+
+
+class Differs(Exception):
+    """For hypothesis: this input shows a difference."""
+
+
+@dataclass
+class Judge:
+    """Compares the code under test with the reference, on the inputs of one task."""
+
+    mine: Side
+    theirs: Side
+    inputs: Any
+    """The chapter's module of `workbook.judges`."""
+    _known: dict[str, Difference | None] = field(default_factory=dict)
+    _end: BaseException | None = None
+
+    def task(self, number: int) -> None:
+        """Judge a task as its inputs say."""
+        getattr(self.inputs, f"task_{number}")(self)
+
+    def compare(self, cases: SearchStrategy[Any], play: Play, examples: int = EXAMPLES) -> None:
+        """Play each case in both worlds. Raises `AssertionError` with a sentence for the smallest that differs."""
+        self._known.clear()
+        room = examples + SHRINKS
+
+        def property(case: Any) -> None:
+            nonlocal room
+            if self._end is not None:
+                return
+            key = repr(case)
+            if key not in self._known:
+                if room <= 0:
+                    return
+                room -= 1
+                self._known[key] = self._played(play, case)
+            if self._known[key] is not None:
+                raise Differs
+
+        quietly = settings(
+            max_examples=examples,
+            database=None,
+            derandomize=True,
+            deadline=None,
+            phases=(Phase.generate, Phase.shrink),
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+            verbosity=Verbosity.quiet,
+        )
+        with suppress(Differs, HypothesisException):  # flaky or not: what differed was seen
+            quietly(given(cases)(property))()
+        if self._end is not None:
+            raise self._end
+        found = [difference for difference in self._known.values() if difference]
+        if found:
+            min(found, key=lambda difference: difference.size).speak()
+
+    def _played(self, play: Play, case: Any) -> Difference | None:
+        size = len(repr(case))
+        mine = self._all_seen(self.mine, play, case)
+        if self._end is not None:
+            return None
+        theirs = self._all_seen(self.theirs, play, case)
+        assert not isinstance(theirs[-1].value, Raised), f"{case!r}: the reference raised {theirs[-1].value}"
+        for got, wanted in zip(mine, theirs, strict=False):
+            if isinstance(got.value, Raised):
+                return Difference(size, got.value.sentence(got.what, wanted), got.value.error)
+            if got.value != wanted.value:
+                what, here, there = narrowed(wanted.what, got.value, wanted.value)
+                return Difference(size, diagnose(what, here, there))
+        return None
+
+    def _all_seen(self, side: Side, play: Play, case: Any) -> list[Seen]:
+        seen: list[Seen] = []
+        side.begin()
+        try:
+            seen += play(side, case)  # what was seen before an error stays
+            side.check()
+        except (NotImplementedError, Hang) as error:
+            self._end = error
+        except Exception as error:
+            seen.append(Seen(f"for {case!r}", Raised(error)))
+        return seen
+
+
+@dataclass(frozen=True)
+class Raised:
+    """What the code under test raised by mistake."""
+
+    error: Exception
+
+    def sentence(self, what: str, wanted: Seen) -> str:
+        lines = str(self.error).splitlines() or [""]
+        return f"{wanted.what}: expected {wanted.value!r}, and your code raised {type(self.error).__name__}: {lines[0]}"
+
+
+def narrowed(what: str, here: Any, there: Any) -> tuple[str, Any, Any]:
+    """The first part of two values that differs, and where it is."""
+    match here, there:
+        case dict(), dict():
+            for key in [*there, *(key for key in here if key not in there)]:
+                if here.get(key, ABSENT) != there.get(key, ABSENT):
+                    return narrowed(f"{what}, {key}", here.get(key, ABSENT), there.get(key, ABSENT))
+        case list(), list() if len(here) == len(there):
+            for number, (mine, theirs) in enumerate(zip(here, there, strict=True), 1):
+                if mine != theirs:
+                    return narrowed(f"{what}, number {number}", mine, theirs)
+    return what, here, there
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+ABSENT = _Absent()
+
+
+@contextmanager
+def judging(
+    code: Code,
+    chapter: Chapter,
+    task: int,
+    servers: Callable[[], Servers],
+    processes: int,
+    changes: dict[str, Any],
+) -> Iterator[Judge]:
+    """A judge with both its worlds, for one test."""
+    with ExitStack() as stack:
+
+        def side(*codes: Code) -> Side:
+            def worlds() -> Sequence[World]:
+                own = stack.enter_context(servers().sandbox(**changes))
+                return [stack.enter_context(opened(one, chapter, task, own)) for one in codes]
+
+            return Side(codes[0], worlds)
+
+        mine = side(code, *(code.in_another_process(number) for number in range(1, processes)))
+        theirs = side(Code(chapter, REFERENCE))
+        inputs = importlib.import_module(f"workbook.judges.{chapter.name[3:]}")
+        yield Judge(mine, theirs, inputs)

@@ -1,0 +1,383 @@
+"""What chapter 05 is judged on.
+
+Open in the contract: whether a last page that is full has a token (an empty page follows then), what a token looks
+like, how a refusal is worded, which of several wrong fields it names, and, until task 4, the order.
+"""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from scheduler.jobs import Priority, Status, type_violation
+from scheduler.v1 import scheduler_pb2 as pb
+
+from workbook.judge import Judge, Row, Seen, Side, blamed, told
+from workbook.judges import odd
+
+SIZES = (0, 1, 2, 3, 50, 1_000, 1_001, 2**31 - 1, -1, -50, -(2**31))
+MOST_PAGES = 40
+ALIKE = (
+    ("noop", "sleep"),
+    ("noop", "NOOP"),
+    ("100%", "100"),
+    ("a_b", "a-b"),
+    ("it's", "its"),
+    ('say "hi"', "say hi"),
+    ("Nöop", "nöop"),
+    ("x' OR '1'='1", "x"),
+    ("back\\slash", "backslash"),
+    ("%s", "noop"),
+    (" noop", "noop"),
+)
+"""Types that careless code takes for each other."""
+ALL_TYPES = tuple(dict.fromkeys(type for some in ALIKE for type in some))
+CHANGES = ("is deleted", "arrives", "leaves")
+STATES = (0, *(pb.JobState.Value(f"JOB_STATE_{status.name}") for status in Status), 8, 99, -1, 2**31 - 1)
+PRIORITIES = (0, *(pb.Priority.Value(f"PRIORITY_{priority.name}") for priority in Priority), 5, 99, -1)
+NO_TYPES = ("", "a\0b", "two\nlines", "t" * 300)
+
+
+def task_1(judge: Judge) -> None:
+    judge.compare(
+        st.sampled_from(SIZES) | st.integers(-2_000, 3_000),
+        lambda side, size: iter([side.value(f"page_size({size})", side.code.page_size, size)]),
+        examples=60,
+    )
+
+
+def task_2(judge: Judge) -> None:
+    judge.compare(_lists({"state_filter": STATES}), _one_page, examples=40)
+
+
+def task_3(judge: Judge) -> None:
+    judge.compare(_lists(ALL_FILTERS), _one_page, examples=60)
+    judge.compare(st.sampled_from(ALL_TYPES), _one_of_each_type, examples=2 * len(ALL_TYPES))
+
+
+def task_4(judge: Judge) -> None:
+    judge.compare(_lists(ALL_FILTERS, longest=9, pages=True), _walk, examples=50)
+
+
+def task_5(judge: Judge) -> None:
+    judge.compare(_lists(ALL_FILTERS, longest=9, pages=True, most_changes=3), _walk, examples=60)
+
+
+def task_6(judge: Judge) -> None:
+    judge.compare(st.tuples(_filters(VALID), _filters(VALID)), _token_of_another_list)
+    judge.compare(st.tuples(_filters(VALID), st.sampled_from(BENT)), _bent_token, examples=len(BENT) + 20)
+
+
+ALL_FILTERS = {
+    "state_filter": STATES,
+    "priority_filter": PRIORITIES,
+    "type_filter": ("", *NO_TYPES),
+}
+VALID = {
+    "state_filter": STATES[:4],
+    "priority_filter": PRIORITIES[:3],
+    "type_filter": ("", "noop", "it's", "NOOP"),
+}
+
+
+@dataclass(frozen=True)
+class List:
+    """Some rows, what a client asks for, and what happens after each page."""
+
+    rows: tuple[Row, ...]
+    filters: Mapping[str, Any]
+    sizes: tuple[int, ...]
+    """Of the pages in turn, from the first again after the last."""
+    changes: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        return (
+            f", where there are {', '.join(map(repr, self.rows))}"
+            if self.rows
+            else ", where there are no jobs"
+        )
+
+
+@st.composite
+def _lists(
+    draw: st.DrawFn,
+    odd_filters: Mapping[str, tuple[Any, ...]],
+    longest: int = 5,
+    pages: bool = False,
+    most_changes: int = 0,
+) -> List:
+    """Rows of a few kinds, and filters that some of them pass: most pairs of any two would have nothing in common."""
+    states = draw(st.lists(st.sampled_from(list(Status)), min_size=1, max_size=2))
+    priorities = draw(st.lists(st.sampled_from(list(Priority)), min_size=1, max_size=2))
+    types = draw(st.sampled_from(ALIKE))
+    rows = []
+    for number in range(1, draw(st.integers(0, longest)) + 1):
+        status, priority = draw(st.sampled_from(states)), draw(st.sampled_from(priorities))
+        type, created_at = draw(st.sampled_from(types)), draw(odd.moments())
+        rows.append(
+            Row(f"job {number}", odd.task_id(number), status, type, priority, {"created_at": created_at})
+        )
+    fitting = {
+        "state_filter": tuple(pb.JobState.Value(f"JOB_STATE_{status.name}") for status in states),
+        "priority_filter": tuple(pb.Priority.Value(f"PRIORITY_{priority.name}") for priority in priorities),
+        "type_filter": types,
+    }
+    filters = draw(_filters({name: fitting[name] * 3 + some for name, some in odd_filters.items()}))
+    if pages:
+        sizes = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3 if most_changes else 1))
+        changes = draw(st.lists(st.sampled_from(CHANGES), max_size=most_changes))
+        return List(tuple(rows), filters, tuple(sizes), tuple(changes))
+    return List(tuple(rows), filters, (draw(st.sampled_from([0, 1, 2, 3, 5, 1_000, -1])),))
+
+
+def _filters(values: Mapping[str, tuple[Any, ...]]) -> SearchStrategy[dict[str, Any]]:
+    """What a client says nothing about is left out, as often as not."""
+    return st.fixed_dictionaries({}, optional={name: st.sampled_from(some) for name, some in values.items()})
+
+
+def _one_page(side: Side, case: List) -> Iterator[Seen]:
+    """Which jobs come, whatever their order; how many, where they are more than a page holds."""
+    for row in case.rows:
+        side.insert(row)
+    [size] = case.sizes
+    seen = _list(side, 0, page_size=size, **case.filters)
+    what = f"{seen.what}{case.where}"
+    if isinstance(seen.value, str):
+        yield Seen(what, seen.value)
+        return
+    jobs = sorted(seen.value.get("jobs", []), key=lambda job: str(job["job_id"]))
+    yield Seen(f"the number of jobs that answer {what}", len(jobs))
+    if not 0 < size < len(case.rows):
+        yield Seen(f"the jobs that answer {what}", [job["job_id"] for job in jobs])
+        yield Seen(what, jobs)
+
+
+def _list(side: Side, process: int, **asked: Any) -> Seen:
+    """A call. Where several fields are wrong, one of them is named, and any will do."""
+    seen = side.call("ListJobs", process, **asked)
+    wrong = [
+        name for name in ("page_size", *ALL_FILTERS) if name in asked and not _is_right(name, asked[name])
+    ]
+    if len(wrong) > 1 and seen.value in [blamed([name]) for name in wrong]:
+        return Seen(seen.what, blamed([" or ".join(wrong)]))
+    return seen
+
+
+def _is_right(name: str, value: Any) -> bool:
+    match name:
+        case "page_size":
+            return int(value) >= 0
+        case "type_filter":
+            return not value or type_violation(value) is None
+        case "state_filter":
+            return value in pb.JobState.values()
+        case _:
+            return value in pb.Priority.values()
+
+
+def _one_of_each_type(side: Side, type: str) -> Iterator[Seen]:
+    for number, other in enumerate(ALL_TYPES, 1):
+        side.insert(Row(f"a job of type {other!r}", odd.task_id(number), "queued", other))
+    seen = side.call("ListJobs", type_filter=type)
+    yield Seen(f"{seen.what}, where there is one job of each of {len(ALL_TYPES)} types", _ids(seen))
+
+
+def _walk(side: Side, case: List) -> Iterator[Seen]:
+    """All pages, each asked from the next of the processes, and asked once more from the one after."""
+    for row in case.rows:
+        side.insert(row)
+    shown: list[str] = []
+    problems: list[str] = []
+    changes: list[str] = []
+    token = ""
+    for page in range(MOST_PAGES):
+        size = case.sizes[page % len(case.sizes)]
+        seen, again = [
+            _list(side, page + more, page_size=size, page_token=token, **case.filters) for more in (0, 1)
+        ]
+        ids = _ids(seen)
+        if not isinstance(ids, list):
+            problems.append(f"page {page + 1} is refused: {ids}")
+            break
+        if _ids(again) != ids:
+            problems.append(
+                f"page {page + 1} is {ids}, and {_ids(again)} when another process is asked for it once more"
+            )
+        if len(ids) > (size or 50) > 0:
+            problems.append(f"page {page + 1} holds {len(ids)} jobs")
+        shown += ids
+        token = seen.value.get("next_page_token", "")
+        if not token:
+            break
+        if page < len(case.changes):
+            changes.append(f", and after page {page + 1} a job {case.changes[page]}")
+            _change(side, case, case.changes[page], shown, page)
+    else:
+        problems.append(f"after {MOST_PAGES} pages there is still a token")
+    sizes = " and ".join(map(str, case.sizes))
+    asked = f"ListJobs({told('ListJobs', case.filters)}) in pages of {sizes}"
+    what = f"{asked}{case.where}{''.join(changes)}"
+    yield Seen(
+        what, problems[0] if problems else "pages that end, and stay the same when one is asked for again"
+    )
+    yield Seen(f"the jobs that are shown by {what}", shown)
+
+
+def _ids(seen: Seen) -> Any:
+    return (
+        [job["job_id"] for job in seen.value.get("jobs", [])] if isinstance(seen.value, dict) else seen.value
+    )
+
+
+def _change(side: Side, case: List, happens: str, shown: list[str], page: int) -> None:
+    """What somebody else does between two pages."""
+    last = next((row for row in case.rows if shown and row.name == shown[-1]), None)
+    if happens == "arrives":
+        number = 100 + page
+        newest = {"created_at": odd.NOON + timedelta(seconds=number)}
+        side.insert(Row(f"job {number}", odd.task_id(number), "queued", columns=newest))
+    elif last is not None and happens == "leaves":
+        side.change(last, "cancelled")
+    elif last is not None:
+        side.world.sql("DELETE FROM tasks WHERE task_id = %s", last.task_id)
+
+
+# -- tokens
+
+
+def _some_of_each(side: Side) -> None:
+    number = 0
+    for status in ("queued", "running", "succeeded"):
+        for priority in ("critical", "high"):
+            for type in map(str, VALID["type_filter"][1:]):
+                for _ in range(2):
+                    number += 1
+                    moment = {"created_at": odd.NOON - timedelta(microseconds=number)}
+                    side.insert(Row(f"job {number}", odd.task_id(number), status, type, priority, moment))
+
+
+def _token(side: Side, filters: Mapping[str, Any]) -> str:
+    answer = side.call("ListJobs", page_size=1, **filters).value
+    return str(answer.get("next_page_token", "")) if isinstance(answer, dict) else ""
+
+
+def _token_of_another_list(side: Side, case: tuple[dict[str, Any], dict[str, Any]]) -> Iterator[Seen]:
+    given, used = case
+    _some_of_each(side)
+    token = _token(side, given)
+    yield Seen(f"a page of 1 of ListJobs({told('ListJobs', given)}) has a token", bool(token))
+    seen = side.call("ListJobs", process=1, page_size=1, page_token=token, **used)
+    what = f"a token of ListJobs({told('ListJobs', given)}), used with ({told('ListJobs', used)}) in another process"
+    yield Seen(what, seen.value if isinstance(seen.value, str) else "a page")
+
+
+def _bent_token(side: Side, case: tuple[dict[str, Any], str]) -> Iterator[Seen]:
+    """A token that nobody was given is refused, or is a place like any other: never a fault of the server."""
+    filters, way = case
+    _some_of_each(side)
+    token = NEVER_GIVEN[way] if way in NEVER_GIVEN else bend(_token(side, filters), way)
+    seen = side.call("ListJobs", page_size=1, page_token=token, **filters)
+    refused, allowed = blamed(["page_token"]), "a page, or INVALID_ARGUMENT that blames page_token"
+    if way in NEVER_GIVEN:
+        allowed = refused
+    fine = seen.value == refused or (not isinstance(seen.value, str) and way not in NEVER_GIVEN)
+    yield Seen(
+        f"ListJobs with the token {token[:80]!r}, where {way}",
+        allowed if fine else seen.value if isinstance(seen.value, str) else "a page",
+    )
+
+
+NEVER_GIVEN = {
+    "it is a word": "x",
+    "it is a sentence": "not a token!",
+    "it is an empty JSON object": "e30=",
+    "it is no ASCII": "é",
+}
+BENT = (
+    *NEVER_GIVEN,
+    "a number in it is beyond 64 bits",
+    "a number in it is negative",
+    "a number in it is no number",
+    "a part of it is null",
+    "a part of it is a list",
+    "a part of it is another text",
+    "a part of it is missing",
+    "a part of it comes twice",
+    "a part of it is true",
+    "it is another JSON value",
+    "its time lies far ahead",
+    "a text in it has no zone",
+    "it has digits of another script",
+    "it has a zero byte",
+)
+OTHERS: Mapping[str, Any] = {
+    "a number in it is beyond 64 bits": 2**70,
+    "a number in it is negative": -7,
+    "a number in it is no number": 1.5,
+    "a part of it is null": None,
+    "a part of it is a list": [1],
+    "a part of it is another text": "x",
+    "a part of it is true": True,
+    "its time lies far ahead": "9999-12-31T23:59:59.999999+00:00",
+    "a text in it has no zone": "2024-05-17T12:00:00.654321",
+}
+
+
+def bend(token: str, way: str) -> str:
+    """The token with one thing about it changed; in the way that it seems to be made, if that can be seen."""
+    try:
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+    except ValueError:
+        return _bent(token, way)
+    return base64.urlsafe_b64encode(_bent(text, way).encode("utf-8", "surrogatepass")).decode()
+
+
+def _bent(text: str, way: str) -> str:
+    try:
+        inside = json.loads(text)
+    except ValueError:
+        return _bent_text(text, way)
+    return json.dumps(_bent_value(inside, way))
+
+
+def _bent_value(value: Any, way: str) -> Any:
+    match value:
+        case dict() if value and way == "a part of it is missing":
+            return dict(list(value.items())[1:])
+        case list() if value and way == "a part of it is missing":
+            return value[1:]
+        case list() if way == "a part of it comes twice":
+            return [*value, *value[:1]]
+        case dict() if value and way in OTHERS:
+            fitting = [key for key in value if _fits(value[key], OTHERS[way])] or list(value)
+            return {**value, fitting[0]: OTHERS[way]}
+        case list() if value and way in OTHERS:
+            place = next((n for n, one in enumerate(value) if _fits(one, OTHERS[way])), 0)
+            return [*value[:place], OTHERS[way], *value[place + 1 :]]
+        case _:
+            return {"it is another JSON value": {"x": [None]}}.get(way, OTHERS.get(way, [value]))
+
+
+def _fits(one: Any, other: Any) -> bool:
+    return isinstance(one, int | float) == isinstance(other, int | float) and isinstance(
+        one, str
+    ) == isinstance(other, str)
+
+
+def _bent_text(text: str, way: str) -> str:
+    match way:
+        case "a part of it is missing":
+            return text[: len(text) // 2]
+        case "a part of it comes twice":
+            return text + text
+        case "it has digits of another script":
+            return "".join(chr(0x0660 + int(one)) if one in "0123456789" else one for one in text) or "٣"
+        case "it has a zero byte":
+            return text + "\0"
+        case _:
+            return str(OTHERS.get(way, "{}"))
