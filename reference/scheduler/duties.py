@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FULL_BATCH = 500
+LONGEST_PAUSE = 1.2
+"""By how much a pause between two times may be longer than it should be."""
 
 Duty = Callable[["App"], Awaitable[Any]]
 """A function that is called again and again: the retry pump, the reaper, the refreshing of gauges."""
@@ -42,7 +44,7 @@ async def every(seconds: float, app: "App", duty: Duty) -> None:
             log.exception("%s failed; it goes on", _name(duty))
         heed_cancellation()  # or else stopping would sometimes wait for ever
         if done < FULL_BATCH:
-            await asyncio.sleep(seconds * random.uniform(0.8, 1.2))
+            await asyncio.sleep(seconds * random.uniform(0.8, LONGEST_PAUSE))
 
 
 async def forever(name: str, work: Callable[[], Awaitable[Any]], pause: float) -> None:

@@ -1,8 +1,11 @@
 """A reply of the database gets lost on its way: the statement was done, or was not, and runs again in either case."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
 
 import pytest
 from scheduler.api.cancel_job import CANCEL
@@ -12,10 +15,13 @@ from scheduler.entry import Entry
 from scheduler.jobs import INSERT, NewJob, Priority, Status
 from scheduler.parts import reference
 from scheduler.v1 import scheduler_pb2 as pb
-from scheduler.worker.leases import GIVE_BACK
+from scheduler.worker.batches import Due
+from scheduler.worker.leases import GIVE_BACK, REAP
+from scheduler.worker.reconciler import PUSH_AGAIN
+from scheduler.worker.retries import PROMOTE
 
 from tests.faults.proxy import Proxy, postgres_reply, proxy
-from tests.faults.tools import at_port, counted, database_port, insert, queued_ids, row, rows
+from tests.faults.tools import at_port, by_label, counted, database_port, insert, queued_ids, row, rows
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -125,3 +131,86 @@ async def test_jobs_that_are_given_back_are_known_and_given_back_once(app: App, 
     assert {job.task_id for job in returned} == set(ids)
     for job in (await rows(app)).values():
         assert (job.status, job.attempts, job.max_attempts, job.version) == (Status.QUEUED, 1, 4, 3)
+
+
+async def due_for(app: App, duty: Due) -> set[UUID]:
+    """Three jobs for which a duty is due; of those that are reaped, one ends as a dead letter."""
+    ids = await insert(app, 2) + await insert(app, 1, max_attempts=1)
+    if duty is PUSH_AGAIN:
+        await app.db.fetch_all("UPDATE tasks SET pushed_at = now() - interval '1 day'")
+        return set(ids)
+    await app.parts.claim(app, [Entry(one, "noop", Priority.DEFAULT) for one in ids])
+    await app.db.fetch_all("UPDATE tasks SET lease_expires_at = now() - interval '1 second'")
+    if duty is PROMOTE:
+        await app.parts.reap(app)
+    return set(ids[:2]) if duty is PROMOTE else set(ids)
+
+
+@when
+@pytest.mark.parametrize("duty", [PROMOTE, PUSH_AGAIN], ids=["the pump", "the reconciler"])
+async def test_what_a_duty_has_queued_is_pushed(app: App, duty: Due, after: bool) -> None:
+    ids = await due_for(app, duty)
+    async with through_proxy(app) as (other, way):
+        lose(way, set_of(duty), after)
+        do = other.parts.pump_retries if duty is PROMOTE else other.parts.reconcile
+        assert await do(other) == len(ids)
+        assert way.fired.is_set()
+    assert set(await queued_ids(app)) == ids
+    assert len(await queued_ids(app)) == len(ids)
+
+
+@when
+async def test_what_was_reaped_is_counted_once(app: App, after: bool) -> None:
+    ids = await due_for(app, REAP)
+    async with through_proxy(app) as (other, way):
+        lose(way, set_of(REAP), after)
+        assert await other.parts.reap(other) == len(ids)
+        assert way.fired.is_set()
+        assert counted(other.metrics.leases_expired_total) == 3
+        assert by_label(other.metrics.jobs_completed, "status") == {("deadletter",): 1}
+    found = Counter((job.status, job.version) for job in (await rows(app)).values())
+    assert found == {(Status.RETRY, 3): 2, (Status.DEADLETTER, 3): 1}
+
+
+async def test_what_another_has_reaped_is_not_counted_by_who_lost_a_reply(app: App) -> None:
+    """The request is lost, and another reaper comes first."""
+    ids = await due_for(app, REAP)
+    async with through_proxy(app) as (other, way):
+        lose(way, set_of(REAP), False)
+        others = set(ids)
+        is_up = other.db.is_up
+
+        async def first_another(seconds: float | None = None) -> bool:
+            if way.fired.is_set() and others:
+                others.clear()
+                assert await app.parts.reap(app) == len(ids)
+            return await is_up(seconds)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(other.db, "is_up", first_another)
+            assert await other.parts.reap(other) == 0
+        assert counted(other.metrics.leases_expired_total) == 0
+        assert counted(app.metrics.leases_expired_total) == len(ids)
+
+
+async def test_a_duty_whose_statement_comes_late_takes_what_was_due_when_it_looked(app: App) -> None:
+    """The database hung between the look and the statement, and leases have run out meanwhile."""
+    ids = await due_for(app, REAP)
+    late = await insert(app, 1)
+    await app.parts.claim(app, [Entry(late[0], "noop", Priority.DEFAULT)])
+    fetch_all = app.db.fetch_all
+
+    async def hangs(sql: str, *arguments: Any) -> Any:
+        if sql == REAP.statement:
+            await fetch_all("UPDATE tasks SET lease_expires_at = now() WHERE status = 'running'")
+        return await fetch_all(sql, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app.db, "fetch_all", hangs)
+        assert await app.parts.reap(app) == len(ids)
+    assert (await row(app, late[0])).status is Status.RUNNING
+
+
+def set_of(duty: Due) -> str:
+    """The part of a duty's statement by which the others know it."""
+    return duty.statement.partition("SET ")[2].partition("%")[0]

@@ -88,13 +88,21 @@ REAP = Due(
             version = version + 1, updated_at = now()
         FROM due
         WHERE t.task_id = due.task_id AND t.status = 'running'
-        RETURNING {columns("t")}
+        RETURNING {columns("t")}, due.seen
     ), written AS (
         INSERT INTO task_attempts (task_id, attempt, started_at, finished_at, ok, error)
-        SELECT task_id, attempts, started_at, now(), false, last_error FROM done
+        SELECT task_id, attempts, started_at, seen, false, last_error FROM done
         {ATTEMPT_AGAIN}
     )
     SELECT {COLUMNS} FROM done
+    """,
+    # An attempt that is over has the time at which its reaper saw that, to the microsecond: so each knows its own, and
+    # counts no attempt that another has counted. The row may have gone on since, for a retry is due at once.
+    done=f"""
+    SELECT {columns("t")}
+    FROM unnest(%s::uuid[], %s::int8[], %s::timestamptz[]) AS v(id, was, seen)
+    JOIN task_attempts AS a ON a.task_id = v.id AND a.finished_at = v.seen AND NOT a.ok AND a.error = 'lease expired'
+    JOIN tasks AS t ON t.task_id = v.id
     """,
 )
 
@@ -111,7 +119,7 @@ async def reap(app: App) -> int:
         app.metrics.leases_expired(len(jobs))
         for job in dead:
             app.metrics.finished(job, job.status, None)
-        app.hints.released(job.task_id for job in jobs)
+        app.hints.released(job.task_id for job in jobs if job.status is not Status.RUNNING)
         app.hints.changed(job.task_id for job in jobs)
         app.hints.dead(dead)
     return len(jobs)

@@ -6,7 +6,6 @@ Each step takes a batch where a batch is natural, for a commit costs the same fo
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from os import getpid
@@ -15,11 +14,11 @@ from typing import Any, cast
 from uuid import UUID
 
 from scheduler.app import App
-from scheduler.database import DatabaseError, Row, TooSlow, Unavailable
+from scheduler.database import DatabaseError, Row
 from scheduler.entry import Entry, decode_entry
 from scheduler.jobs import COLUMNS, LONGEST_ERROR, MAX_PAYLOAD, Job, PermanentError, Priority, Status, columns
 from scheduler.redis_clients import BLOCK_SECONDS
-from scheduler.worker.batches import fetch_waiting
+from scheduler.worker.batches import fetch_waiting, settle, wait_for_database
 from scheduler.worker.runs import as_exception, describe
 from scheduler.worker.strangers import note_strangers
 
@@ -85,7 +84,7 @@ async def claim(app: App, entries: Sequence[Entry]) -> list[Job]:
     """Make these jobs this worker's, and return those that were still queued. The others belong to somebody else.
 
     A row that somebody has locked is left out, and found again by the reconciler.
-    Waits for a database that went away in mid-claim, for a lease's time at most, and then raises `Unavailable`.
+    Waits for a database that went away in mid-claim: what it has granted, or will grant yet, must have its worker.
     """
     task_ids = list({entry.task_id for entry in entries})
     worker = f"{_process}/{next(_claim_numbers)}"
@@ -93,12 +92,8 @@ async def claim(app: App, entries: Sequence[Entry]) -> list[Job]:
     try:
         rows = await app.db.fetch_all(CLAIM, params)
     except DatabaseError:
-        await wait_for_database(app, app.settings.lease_seconds)
-        # The first try may have committed before its reply was lost, or may still be at it: the second waits for it
-        # at the rows. Whichever of them took a job, its row bears this claim's own stamp.
-        with suppress(TooSlow):
-            await fetch_waiting(app, app.settings.heartbeat_seconds, CLAIM_AGAIN, params)
-        rows = await app.db.fetch_all(CLAIMED, [task_ids, worker])
+        # Whichever try took a job, its row bears this claim's own stamp.
+        rows = await settle(app, CLAIM_AGAIN, params, CLAIMED, [task_ids, worker])
     await note_strangers(app, set(task_ids) - {row["task_id"] for row in rows})
     jobs = [Job.from_row(row) for row in rows]
     large = await _large_payloads(app, [job.task_id for job in jobs if job.payload_json is None])
@@ -122,20 +117,10 @@ async def _large_payloads(app: App, task_ids: list[UUID]) -> dict[UUID, str]:
         try:
             rows = await app.db.fetch_all(LARGE, params)
         except DatabaseError:
-            await wait_for_database(app, app.settings.lease_seconds)
+            await wait_for_database(app)
             rows = await app.db.fetch_all(LARGE, params)
         found |= {row["task_id"]: row["payload"] for row in rows}
     return found
-
-
-async def wait_for_database(app: App, seconds: float) -> None:
-    """Return when the database answers. Raises `Unavailable` if it has not after so many seconds."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not await app.db.is_up():  # noqa: ASYNC110  (nothing tells us; we have to ask)
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        raise Unavailable("the database is out of reach") from None
 
 
 async def run_handler(app: App, job: Job) -> Exception | None:

@@ -43,6 +43,11 @@ PUSH_AGAIN = Due(
     WHERE t.task_id = due.task_id AND t.status = 'queued'
     RETURNING t.task_id, t.type, t.priority
     """,
+    done="""
+    SELECT t.task_id, t.type, t.priority
+    FROM unnest(%s::uuid[], %s::int8[], %s::timestamptz[]) AS v(id, was, seen) JOIN tasks AS t ON t.task_id = v.id
+    WHERE t.status = 'queued' AND t.version = v.was AND t.pushed_at >= v.seen
+    """,
 )
 
 

@@ -36,6 +36,12 @@ PROMOTE = Due(
     WHERE t.task_id = due.task_id AND t.status = 'retry'
     RETURNING t.task_id, t.type, t.priority
     """,
+    # Another pump may have moved one of them. Then its entry comes twice, which the claim's guard makes harmless.
+    done="""
+    SELECT t.task_id, t.type, t.priority
+    FROM unnest(%s::uuid[], %s::int8[], %s::timestamptz[]) AS v(id, was, seen) JOIN tasks AS t ON t.task_id = v.id
+    WHERE t.status = 'queued' AND t.version = v.was + 1
+    """,
 )
 
 

@@ -7,7 +7,7 @@ run ── take ── claim ── a task for each job: handler, decide, finish
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -16,11 +16,12 @@ from time import monotonic
 from redis.exceptions import RedisError
 
 from scheduler.app import App
-from scheduler.database import DatabaseError
+from scheduler.database import DatabaseError, Unavailable
 from scheduler.duties import cancel_and_wait
 from scheduler.entry import Entry
 from scheduler.jobs import Job, Status
-from scheduler.worker.one_job import Outcome, claim_nothing, wait_for_database
+from scheduler.worker.batches import wait_for_database
+from scheduler.worker.one_job import Outcome, claim_nothing
 from scheduler.worker.retries import push_or_leave
 from scheduler.worker.runs import as_exception
 from scheduler.worker.unhandled import NoHandler, Unhandled
@@ -31,6 +32,7 @@ LARGEST_BATCH = 500
 MOST_HELD = 3
 """How many jobs a slot may hold at once: one whose handler runs, and others whose finish is being written."""
 PAUSE_SECONDS = 0.5
+BEAT_AGAIN_SECONDS = 0.5
 
 
 class Stage(Enum):
@@ -136,7 +138,7 @@ class Worker:
             return
         # Before the claim is sent: the lease that the database grants ends later than one from here.
         sent = monotonic()
-        jobs = await self._app.parts.claim(self._app, entries)
+        jobs = await self._claim(entries)
         self._app.hints.leased(jobs)
         self._app.hints.changed(job.task_id for job in jobs)
         self._forget_earlier_attempts(jobs)
@@ -147,6 +149,19 @@ class Worker:
         for running in claimed:
             if running.stage is Stage.HANDLER and running.deadline > monotonic():
                 self._start(running)
+
+    async def _claim(self, entries: Sequence[Entry]) -> list[Job]:
+        """Claim. While the database is away a claim waits for it; when the worker stops, for a lease's time at most."""
+        claiming = asyncio.ensure_future(self._app.parts.claim(self._app, entries))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({claiming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({claiming}, timeout=self._app.settings.lease_seconds)
+            if not claiming.done():
+                raise Unavailable("the claim was given up, for the worker stops")
+            return claiming.result()
+        finally:
+            await cancel_and_wait([claiming, stopping])
 
     def _start(self, running: Running) -> None:
         self._app.metrics.started(running.job)
@@ -238,12 +253,16 @@ class Worker:
             self._app.metrics.stale_write()
 
     async def _write(self, running: Running, outcome: Outcome) -> bool:
-        """Finish; while the database is away, try again until the lease has run out. Whether it was written."""
+        """Finish; while the database does not do it, try again, also when the lease is over. Whether it was written.
+
+        Nobody else can end the attempt while the database is away, or the row locked. And if somebody could, it is the
+        attempt number that guards the row, and not our clock.
+        """
         while True:
             try:
                 return await self._app.parts.finish(self._app, running.job, outcome)
             except DatabaseError:
-                if monotonic() > running.deadline:
+                if self._ended.is_set():
                     raise
                 await asyncio.sleep(0.2)
 
@@ -264,25 +283,30 @@ class Worker:
 
     async def _beat(self) -> None:
         """Extend all leases every few seconds. A task of its own, so that no handler can hold it up by waiting."""
+        seconds = self._app.settings.heartbeat_seconds
+        taken = True
         while True:
-            await asyncio.sleep(self._app.settings.heartbeat_seconds)
+            # One that was not taken is not left to the next: a database that is back is told at once who is alive.
+            await asyncio.sleep(seconds if taken else min(seconds, BEAT_AGAIN_SECONDS))
+            taken = False
             try:
-                await self._extend_leases(
+                taken = await self._extend_leases(
                     [running for running in self._running if running.stage is not Stage.LOST]
                 )
             except Exception:
                 log.exception("a heartbeat failed; the next one follows")
 
-    async def _extend_leases(self, held: list[Running]) -> None:
+    async def _extend_leases(self, held: list[Running]) -> bool:
+        """Whether the database has taken it."""
         if not held:
-            return
+            return True
         sent = monotonic()
         try:
             async with asyncio.timeout(self._app.settings.heartbeat_seconds):
                 ours = await self._app.parts.heartbeat(self._app, [running.job for running in held])
         except (DatabaseError, TimeoutError):
             log.warning("the database did not take a heartbeat")
-            return
+            return False
         locked = getattr(ours, "locked", ())
         for running in held:
             if running.job.task_id in locked:
@@ -291,6 +315,7 @@ class Worker:
                 running.deadline = sent + self._app.settings.lease_seconds
             else:
                 running.cancel(Stage.LOST)
+        return True
 
     async def _watch_deadlines(self) -> None:
         """Stop the handlers whose lease has run out: somebody else may be running their jobs by now.
