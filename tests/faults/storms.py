@@ -1,8 +1,9 @@
 """Storms: one fault after another for a minute each, on a running API and worker: `python -m tests.faults.storms`.
 
 Not part of the tests: with `--seconds 60` it takes a quarter of an hour. Honest jobs run all the while. For each storm
-a line says how many of them lost a lease, how much memory the processes had at most, how long `/readyz` told something
-else than the truth, and after how long a new job ran when the storm was over. Servers are embedded ones of its own.
+a line says how many of them lost a lease (all, if one has not ended a minute later), how much memory the processes had
+at most, how long `/readyz` told something else than the truth, and after how long a new job ran when the storm was
+over. Servers are embedded ones of its own.
 """
 
 import asyncio
@@ -347,13 +348,17 @@ async def weather(stage: Stage, name: str, seconds: float) -> Seen:
     for pid in stage.pids.values():
         forget_the_most(pid)
     honest: list[str] = []
-    began = monotonic()
-    async with running(honest_jobs(stage, honest)), running(watch_readiness(stage)):
-        async with running(storm(stage)):
-            await asyncio.sleep(seconds)
-        over = monotonic()
-        moved = await until_a_job_runs(stage, over)
-        await asyncio.sleep(PATIENCE)
+    async with running(watch_readiness(stage)):
+        async with running(honest_jobs(stage, honest)):
+            await until_honest(stage, "bool_or(status = 'succeeded')")  # a storm finds jobs that run
+            began = monotonic()
+            async with running(storm(stage)):
+                await asyncio.sleep(seconds)
+            over = monotonic()
+            moved = await until_a_job_runs(stage, over)
+            await asyncio.sleep(PATIENCE)
+        # What it has done to the last of them is its own doing, and not that of the next storm.
+        ended = await until_honest(stage, "bool_and(finished_at IS NOT NULL)")
     wrong = [
         (at, who)
         for at, who, says_ready in stage.ready
@@ -365,8 +370,11 @@ async def weather(stage: Stage, name: str, seconds: float) -> Seen:
         "SELECT count(*) FROM task_attempts JOIN tasks USING (task_id) "
         "WHERE type = 'storm_healthy' AND error = 'lease expired'"
     )
+    if not ended:
+        lost += len(honest)
     sizes = {who: most_mebibytes(pid) for who, pid in stage.pids.items()}
     await stage.sql("DELETE FROM task_attempts")
+    await stage.sql("DELETE FROM tasks WHERE type = 'storm_healthy'")
     return Seen(name, len(honest), lost, sizes, untrue, moved)
 
 
@@ -420,6 +428,16 @@ async def until_a_job_runs(stage: Stage, since: float) -> float:
                     return monotonic() - since
         await asyncio.sleep(0.1)
     return float("inf")
+
+
+async def until_honest(stage: Stage, what: str) -> bool:
+    """Whether this aggregate was true of the honest jobs within a minute."""
+    for _ in range(600):
+        [[is_so]] = await stage.sql(f"SELECT {what} FROM tasks WHERE type = 'storm_healthy'")
+        if is_so:
+            return True
+        await asyncio.sleep(0.1)
+    return False
 
 
 def most_mebibytes(pid: int) -> int:
