@@ -101,7 +101,7 @@ class Side:
         self.world.sql("DELETE FROM task_attempts")
         self.world.sql("DELETE FROM tasks")
         self.world.redis.flushdb()
-        self._began = self._clock()
+        self._began = self.clock()
 
     def check(self) -> None:
         """Raise what the code under test did wrong in the background."""
@@ -176,7 +176,7 @@ class Side:
         """A time as text; one within this play as "now", one of `offsets` by its name."""
         value = value.astimezone(UTC) if value.tzinfo else value
         if value.tzinfo:
-            now = self._clock()
+            now = self.clock()
             for name, offset in self.offsets.items():
                 if self._began <= value - offset <= now:
                     return name
@@ -202,7 +202,8 @@ class Side:
             case kind:
                 return kind.decode()
 
-    def _clock(self) -> datetime:
+    def clock(self) -> datetime:
+        """The database's time."""
         [row] = self.world.sql("SELECT clock_timestamp() AS now")
         now: datetime = row["now"]
         return now

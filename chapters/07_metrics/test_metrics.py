@@ -140,6 +140,10 @@ def test_task_1_still_counts_failed_pushes(code):
     assert got == [({}, 3.0)], diagnose("scheduler_push_failures_total, the example", got, [({}, 3.0)])
 
 
+def test_task_1_agrees_with_the_reference_on_every_input(judge):
+    judge.task(1)
+
+
 # -- task 2
 
 
@@ -311,6 +315,10 @@ def test_task_2_counts_a_job_whose_duration_nobody_knows(code):
     _check(registry, "scheduler_jobs_completed_total", [({"type": "noop", "status": "cancelled"}, 1.0)])
     measured = sum(value for _, value in _series(_page(registry), "scheduler_job_duration_seconds_count"))
     assert measured == 0, "nobody knows how long this handler ran, and a duration was put down"
+
+
+def test_task_2_agrees_with_the_reference_on_every_input(judge):
+    judge.task(2)
 
 
 # -- task 3
@@ -529,6 +537,10 @@ def test_task_3_listens_on_loopback_unless_told_otherwise(serve):
     )
 
 
+def test_task_3_agrees_with_the_reference_on_every_input(judge):
+    judge.task(3)
+
+
 # -- task 4
 
 
@@ -652,6 +664,10 @@ def test_task_4_asks_for_no_second_run_at_once(code, world):
             )
         ],
     )
+
+
+def test_task_4_agrees_with_the_reference_on_every_input(judge):
+    judge.task(4)
 
 
 # -- task 5, stretch
@@ -811,6 +827,10 @@ def test_task_5_shows_numbers_again_when_redis_is_back(code, world):
     _fill(world, default=2)
     refresh()
     _check_depths(refresh.depths(), {"critical": 0.0, "high": 0.0, "default": 2.0, "low": 0.0})
+
+
+def test_task_5_agrees_with_the_reference_on_every_input(judge):
+    judge.task(5)
 
 
 # -- task 6, stretch
@@ -1048,6 +1068,10 @@ def test_task_6_closes_the_generator_within(code):
         "your generator was closed, and the one within it is still open, with its finally to run: "
         "contextlib.aclosing closes it in time"
     )
+
+
+def test_task_6_agrees_with_the_reference_on_every_input(judge):
+    judge.task(6)
 
 
 async def _through(code, metrics: NoMetrics, method: str, events: Any) -> Any:

@@ -79,7 +79,7 @@ def serve_metrics(registry, port, host="127.0.0.1", is_ready=lambda: True):
 
 LENGTHS = "local all = {} for i, key in ipairs(KEYS) do all[i] = redis.call('LLEN', key) end return all"
 WAITING = """
-    SELECT DISTINCT ON (priority) priority, extract(epoch FROM now() - pushed_at)::float8 AS age
+    SELECT DISTINCT ON (priority) priority, extract(epoch FROM now() - queued_at)::float8 AS age
     FROM tasks WHERE pushed_at IS NOT NULL ORDER BY priority, pushed_at
 """
 

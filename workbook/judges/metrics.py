@@ -1,0 +1,454 @@
+"""What chapter 07 is judged on.
+
+Open in the contract: which buckets a histogram has, series that are still 0, further metrics, and, where a queue's jobs
+were pushed in another order than they were queued, whose age is shown.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from http.client import HTTPConnection
+from time import get_clock_info, monotonic
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+from grpc import aio
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from scheduler.jobs import Job, Priority, Status
+from scheduler.no_metrics import NoMetrics
+from scheduler.worker.handlers import handlers
+
+from workbook.judge import Judge, Row, Seen, Side
+from workbook.judges import odd
+
+LATER = "registered later"
+"""A type whose handler is registered after the code under test was loaded, as one's own are."""
+COUNTED = (
+    "scheduler_jobs_submitted_total",
+    "scheduler_jobs_completed_total",
+    "scheduler_job_duration_seconds_count",
+    "scheduler_job_duration_seconds_sum",
+)
+ENDINGS = (Status.SUCCEEDED, Status.FAILED, Status.DEADLETTER, Status.CANCELLED)
+
+
+def task_1(judge: Judge) -> None:
+    judge.compare(st.integers(1, 3), _registries, examples=3)
+
+
+def task_2(judge: Judge) -> None:
+    judge.compare(st.lists(_counts(), min_size=1, max_size=5), _counted, examples=60)
+
+
+def task_3(judge: Judge) -> None:
+    pages = st.lists(st.tuples(st.sampled_from(odd.TYPES), st.integers(1, 9)), max_size=3)
+    judge.compare(pages, _served, examples=12)
+
+
+def task_4(judge: Judge) -> None:
+    looks = st.lists(
+        st.fixed_dictionaries({name: st.integers(0, 3) for name in Priority}), min_size=1, max_size=3
+    )
+    judge.compare(looks, _depths)
+
+
+def task_5(judge: Judge) -> None:
+    judge.compare(_waiting(), _ages, examples=30)
+
+
+def task_6(judge: Judge) -> None:
+    answers = st.tuples(
+        st.sampled_from(["GetJob", "SubmitJob", "WatchJob"]),
+        st.sampled_from(["OK", "NOT_FOUND", "CANCELLED", "UNKNOWN"]),
+        st.sampled_from([0.0, 0.25, 1.5, 400.0]),
+    )
+    judge.compare(st.lists(answers, min_size=1, max_size=4), _answered, examples=20)
+    judge.compare(
+        st.tuples(st.sampled_from(METHODS), st.sampled_from(ENDS)), _through, examples=3 * len(ENDS)
+    )
+
+
+# -- tasks 1 and 2
+
+
+@dataclass(frozen=True)
+class Count:
+    """One call of a method of `Metrics`; `ended` is None for `submitted`."""
+
+    type: str
+    priority: Priority
+    ended: Status | None
+    seconds: float | None
+
+    def __repr__(self) -> str:
+        job = f"a {self.priority} job of type {self.type!r}"
+        return f"finished({job}, {self.ended}, {self.seconds})" if self.ended else f"submitted({job})"
+
+
+def _counts() -> SearchStrategy[Count]:
+    return st.builds(
+        Count,
+        st.sampled_from(["noop", "sleep", LATER, "made up", 'say "hi"', "Noop", "unknown"]),
+        st.sampled_from(list(Priority)),
+        st.none() | st.sampled_from(ENDINGS),
+        st.sampled_from([0.25, 1.5, 0.0, None, 0.001, 90.0]),
+    )
+
+
+def _registries(side: Side, number: int) -> Iterator[Seen]:
+    """Several in one process, each with all that there must be, and nothing in common."""
+    registries = [CollectorRegistry() for _ in range(number)]
+    built = [side.code.build_metrics(registry) for registry in registries]
+    built[-1].push_failed(2)
+    pages = [_series(registry, ("scheduler_push_failures_total",)) for registry in registries]
+    yield Seen(
+        f"scheduler_push_failures_total of {number} registries, after push_failed(2) on the last", pages
+    )
+
+
+def _counted(side: Side, counts: list[Count]) -> Iterator[Seen]:
+    registry = CollectorRegistry()
+    with _registered_later():
+        metrics = side.code.build_metrics(registry)
+        for one in counts:
+            job = _job(one)
+            if one.ended is None:
+                metrics.submitted(job)
+            else:
+                metrics.finished(job, one.ended, one.seconds)
+    after = "; ".join(map(repr, counts))
+    for name in COUNTED:
+        yield Seen(f"{name} after {after}", _series(registry, (name,)))
+
+
+@contextmanager
+def _registered_later() -> Iterator[None]:
+    async def run(app: Any, job: Job) -> None: ...
+
+    handlers(LATER)(run)
+    try:
+        yield
+    finally:
+        del handlers._handlers[LATER], handlers._async[LATER]
+
+
+def _job(one: Count) -> Job:
+    """As a worker has it when it finishes: running. No two times are the same."""
+    first, *times = (odd.NOON + timedelta(seconds=step) for step in range(5))
+    return Job(
+        task_id=odd.task_id(1),
+        type=one.type,
+        priority=one.priority,
+        payload_json="{}",
+        status=Status.RUNNING,
+        attempts=1,
+        max_attempts=3,
+        last_error=None,
+        worker="another/1",
+        version=2,
+        idempotency_key=None,
+        created_at=first,
+        updated_at=times[0],
+        queued_at=times[1],
+        pushed_at=None,
+        started_at=times[2],
+        finished_at=None,
+        next_run_at=None,
+        lease_expires_at=times[3],
+    )
+
+
+def _series(registry: CollectorRegistry, names: tuple[str, ...]) -> list[str]:
+    """What Prometheus reads of these names, one line each, in an order of their own. Series that are 0 are left out."""
+    lines = []
+    for family in text_string_to_metric_families(generate_latest(registry).decode()):
+        for sample in family.samples:
+            if sample.name in names and sample.value:
+                labels = ",".join(f'{key}="{sample.labels[key]}"' for key in sorted(sample.labels))
+                lines.append(f"{sample.name}{{{labels}}} {sample.value:g}")
+    return sorted(lines)
+
+
+# -- task 3
+
+
+def _served(side: Side, numbers: list[tuple[str, int]]) -> Iterator[Seen]:
+    registry = CollectorRegistry()
+    counter = Counter("things_total", "For this page", ["type"], registry=registry)
+    server = side.code.serve_metrics(registry, 0)
+    try:
+        pages = []
+        for type, number in [*numbers, ("noop", 0)]:
+            counter.labels(type).inc(number)
+            pages.append(_page(server.port) == _series(registry, ("things_total",)))
+    finally:
+        server.close()
+    counts = ", ".join(f"{number} of type {type!r}" for type, number in numbers)
+    yield Seen(f"whether each page shows what is counted by then, after {counts or 'nothing'}", pages)
+
+
+def _page(port: int) -> list[str]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+    finally:
+        connection.close()
+    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+    return sorted(
+        f'things_total{{type="{one.labels["type"]}"}} {one.value:g}'
+        for one in samples
+        if one.name == "things_total" and one.value
+    )
+
+
+# -- tasks 4 and 5
+
+
+def _refresh(side: Side, registry: CollectorRegistry, metrics: Any) -> Any:
+    async def refresh_depth(app: Any) -> Any:
+        return await side.code.refresh_depth(replace(app, metrics=metrics))
+
+    return side.world.run(refresh_depth)
+
+
+def _gauge(registry: CollectorRegistry, name: str) -> dict[str, float]:
+    values = {}
+    for family in text_string_to_metric_families(generate_latest(registry).decode()):
+        for sample in family.samples:
+            if sample.name == name:
+                values[", ".join(sample.labels.values())] = sample.value
+    return values
+
+
+def _depths(side: Side, looks: list[Mapping[str, int]]) -> Iterator[Seen]:
+    registry = CollectorRegistry()
+    metrics = side.code.build_metrics(registry)
+    seen, answers = [], []
+    for lengths in looks:
+        side.world.redis.flushdb()
+        for name, length in lengths.items():
+            for number in range(length):
+                side.world.redis.lpush(f"q:{name}", f"entry {number}")
+        answers.append(_refresh(side, registry, metrics) or 0)
+        seen.append(_gauge(registry, "scheduler_queue_depth"))
+    told = ", then ".join(", ".join(f"{length} in {name}" for name, length in one.items()) for one in looks)
+    yield Seen(f"scheduler_queue_depth at each look, where there are {told}", seen)
+    yield Seen("what refresh_depth returns", answers)
+
+
+@st.composite
+def _waiting(draw: st.DrawFn) -> tuple[Row, ...]:
+    """Rows in any state, queued and pushed in one order, and pushed some time after they were queued."""
+    rows = []
+    for number in range(1, draw(st.integers(0, 5)) + 1):
+        status, priority = (
+            draw(st.sampled_from(["queued", "queued", *map(str, Status)])),
+            draw(st.sampled_from(Priority)),
+        )
+        columns = {}
+        if status == "queued":
+            ago = 10_000 - number * 1_000 + draw(st.sampled_from([0.0, 0.25]))
+            columns = {
+                "queued_at": ago,
+                "pushed_at": ago - draw(st.sampled_from([0, 400])),
+                "created_at": ago + 300,
+            }
+        rows.append(Row(f"job {number}", odd.task_id(number), status, "noop", str(priority), columns))
+    return tuple(draw(st.permutations(rows)))
+
+
+def _ages(side: Side, rows: tuple[Row, ...]) -> Iterator[Seen]:
+    began = side.clock()
+    for row in rows:
+        times = {name: began - timedelta(seconds=ago) for name, ago in row.columns.items()}
+        side.insert(replace(row, columns=times))
+    registry = CollectorRegistry()
+    metrics = side.code.build_metrics(registry)
+    _refresh(side, registry, metrics)
+    most = (side.clock() - began).total_seconds()
+    there = ", ".join(f"{one.name} ({one.status}, {one.priority}{_since(one)})" for one in rows) or "no jobs"
+    ages = {name: _whose(age, rows, most) for name, age in _gauge(registry, OLDEST).items()}
+    yield Seen(f"{OLDEST}, where there are {there}", ages)
+
+
+OLDEST = "scheduler_queue_oldest_age_seconds"
+
+
+def _since(row: Row) -> str:
+    if not row.columns:
+        return ""
+    return f", queued {row.columns['queued_at']:g} s ago, pushed {row.columns['pushed_at']:g} s ago"
+
+
+def _whose(age: float, rows: tuple[Row, ...], most: float) -> str:
+    """Since which moment of which row it is so many seconds."""
+    for row in rows:
+        for column, ago in row.columns.items():
+            if 0 <= age - ago <= most:
+                return f"the seconds since {column} of {row.name}"
+    return f"{age:g}"
+
+
+# -- task 6
+
+
+def _answered(side: Side, answers: list[tuple[str, str, float]]) -> Iterator[Seen]:
+    registry = CollectorRegistry()
+    metrics = side.code.build_metrics(registry)
+    _constructed(side, metrics)
+    for one in answers:
+        metrics.answered(*one)
+    after = "; ".join(f"answered{one!r}" for one in answers)
+    for name in (
+        "scheduler_grpc_requests_total",
+        "scheduler_grpc_request_seconds_count",
+        "scheduler_grpc_request_seconds_sum",
+    ):
+        yield Seen(f"{name} after {after}", _series(registry, (name,)))
+
+
+def _constructed(side: Side, metrics: Any) -> Any:
+    return side.code.MetricsInterceptor(metrics)
+
+
+METHODS = ("GetJob", "SubmitJob", "WatchJob", "Watch")
+ENDS = (
+    "answers",
+    "aborts with NOT_FOUND",
+    "aborts with INVALID_ARGUMENT",
+    "raises ValueError",
+    "is cancelled",
+    "is left by its client",
+    "raises after an answer",
+)
+CODES = {
+    "aborts with NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "aborts with INVALID_ARGUMENT": grpc.StatusCode.INVALID_ARGUMENT,
+}
+SLACK = 2 * get_clock_info("monotonic").resolution
+A_MOMENT = max(0.004, 4 * SLACK)
+"""Long enough to be told from nothing. Nothing is compared with it: a call knows itself how long it took."""
+
+
+class _Noting(NoMetrics):
+    def __init__(self) -> None:
+        self.ended: list[tuple[str, str, float]] = []
+        self.open = 0
+        self.most = 0
+
+    def answered(self, method: str, code: str, seconds: float) -> None:
+        self.ended.append((method, code, seconds))
+
+    def watching(self, change: int) -> None:
+        self.open += change
+        self.most = max(self.most, self.open)
+
+
+def _through(side: Side, case: tuple[str, str]) -> Iterator[Seen]:
+    """One call through the interceptor, as grpc.aio would make it."""
+    method, end = case
+    noting = _Noting()
+    interceptor = _constructed(side, noting)
+    call = asyncio.run(_called(interceptor, method, end))
+    what = f"a {method} that {end}"
+    for_how_long = [_how_long(seconds, call) for _, _, seconds in noting.ended]
+    yield Seen(f"what the client of {what} gets", call.got)
+    yield Seen(
+        f"the method and code that answered(…) is told of {what}", [list(one[:2]) for one in noting.ended]
+    )
+    yield Seen(f"the seconds that answered(…) is told of {what}", for_how_long)
+    yield Seen(
+        f"how many watches were open at most, and are at the end, for {what}", [noting.most, noting.open]
+    )
+
+
+@dataclass
+class _Call:
+    got: list[str]
+    within: float = 0.0
+    around: float = 0.0
+
+
+def _how_long(seconds: float, call: _Call) -> str:
+    if call.within - SLACK <= seconds <= call.around + SLACK:
+        return "as long as it took"
+    return f"{seconds:.3f}, where it took between {call.within:.3f} and {call.around:.3f}"
+
+
+async def _called(interceptor: Any, method: str, end: str) -> _Call:
+    is_stream = method.startswith("Watch")
+    call = _Call([])
+    began = asyncio.Event()
+
+    async def work() -> None:
+        start = monotonic()
+        began.set()
+        await asyncio.sleep(A_MOMENT)
+        call.within = monotonic() - start
+        if end in CODES:
+            raise aio.AbortError
+        if end == "raises ValueError":
+            raise ValueError("as asked")
+        if end in ("is cancelled", "is left by its client"):
+            await asyncio.Event().wait()
+
+    async def unary(request: Any, context: Any) -> str:
+        await work()
+        if end == "raises after an answer":
+            raise ValueError("as asked")
+        return "an answer"
+
+    async def stream(request: Any, context: Any) -> Any:
+        yield "an event"
+        await work()
+        yield "another"
+        if end == "raises after an answer":
+            raise ValueError("as asked")
+
+    async def find(details: Any) -> Any:
+        if is_stream:
+            return grpc.unary_stream_rpc_method_handler(stream)
+        return grpc.unary_unary_rpc_method_handler(unary)
+
+    service = "grpc.health.v1.Health" if method == "Watch" else "scheduler.v1.SchedulerService"
+    details = SimpleNamespace(method=f"/{service}/{method}", invocation_metadata=())
+    handler = await interceptor.intercept_service(find, details)
+    await asyncio.sleep(A_MOMENT)  # a clock that began when the method was wrapped is too early by as much
+
+    async def write(event: Any) -> None:
+        call.got.append(str(event))
+
+    context = SimpleNamespace(code=lambda: CODES.get(end), write=write)
+
+    async def client() -> None:
+        if not is_stream:
+            call.got.append(str(await handler.unary_unary(None, context)))
+            return
+        events = handler.unary_stream(None, context)
+        if not hasattr(events, "__aiter__"):
+            await events
+            return
+        async for event in events:
+            call.got.append(str(event))
+
+    start = monotonic()
+    running = asyncio.ensure_future(client())
+    if end in ("is cancelled", "is left by its client"):
+        waiting = asyncio.ensure_future(began.wait())
+        await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        await asyncio.sleep(A_MOMENT * 2)
+        running.cancel()
+    try:
+        await running
+    except BaseException as error:
+        call.got.append(type(error).__name__)
+    call.around = monotonic() - start
+    return call
