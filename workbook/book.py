@@ -95,6 +95,7 @@ def chapter(name: str) -> Chapter:
     raise KeyError(f"there is no chapter {name!r}; there are {', '.join(one.name for one in chapters())}")
 
 
+@cache
 def chapter_of(path: Path) -> Chapter | None:
     """The chapter that a file belongs to, or None."""
     parents = path.resolve().parents

@@ -4,6 +4,7 @@ Standard input is a JSON list of `{"arguments": […], "environment": {…}}`; s
 them: `{"code": …, "output": "…"}`. A command that serves gets SIGTERM once it says so, or after `SECONDS`.
 """
 
+import gc
 import json
 import os
 import select
@@ -18,12 +19,17 @@ SERVES = (b"serves on", b"jobs at once, metrics", b"Serving.")
 
 def main() -> None:
     """Run all commands, one after another."""
+    import rich.console  # noqa: F401
+    import scheduler.cli.app
     import scheduler.parts
     import scheduler.server
     import scheduler.worker.service
+    import structlog  # noqa: F401
     from scheduler.cli import main as command_line
 
     scheduler.parts.reference()
+    gc.collect()
+    gc.freeze()  # or each child would copy the pages of all that when it collects
     orders = json.load(sys.stdin)
     json.dump([run(command_line, order) for order in orders], sys.stdout)
 
