@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-# What failed runs once more, alone. What passes then is named at the end and in .flakes, and two such make it red.
-PYTEST = $(BIN)/python -m pytest -q -p tests.second_try -p tests.bar
+# What failed runs once more, alone. What passes then is named at the end and in .flakes, and two such make it red, and
+# so does what is left behind.
+PYTEST = $(BIN)/python -m pytest -q -p tests.second_try -p tests.bar -p tests.leaks
 export TEST_RUN := $(shell date +%Y-%m-%dT%H:%M:%S)
 
 # Most tests wait now and then, so two cores have work for three.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from workbook import report
+from workbook import listening, report
 from workbook.book import CHAPTERS, Chapter, chapter_of, task_number
 from workbook.gathered import RESULTS, Gathered
 from workbook.kept import environment
@@ -187,6 +187,14 @@ def redis_world(workbook_redis: "Servers", code: Code) -> "Iterator[RedisWorld]"
         world = RedisWorld(code, settings)
         stack.callback(world.close)
         yield world
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    if _place(item)[0] is None:
+        return (yield)
+    with listening.ends():
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
