@@ -208,7 +208,7 @@ def test_a_file_that_never_ends_is_run_once_and_not_for_each_test(tmp_path: Path
     assert len(results) > 3
     assert not any(one.passed for one in results)
     assert len({one.sentence for one in results}) == 1
-    assert (tmp_path / "begun").read_text() == "x"
+    assert (tmp_path / "begun").read_text("utf-8") == "x"
 
 
 GREEN = f"from scheduler.v1 import scheduler_pb2 as pb\n\n\ndef state_to_proto(status):\n    {RIGHT}\n"
