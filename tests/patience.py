@@ -13,27 +13,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from workbook.patience import QUIET_SECONDS, slowness
+
 T = TypeVar("T")
 
-QUIET_SECONDS = 60.0
-MOST_TIMES = 5.0
-LOOPS = 200_000
-LOOPS_SECONDS = 0.01
-"""What so many turns take where this was written, when nothing else runs there."""
 PAUSE_SECONDS = 0.005
 
-
-def _slowness() -> float:
-    """How many times as long as on a quiet machine something takes here and now: by its load, and by a short loop."""
-    began = time.monotonic()
-    for _ in range(LOOPS):
-        pass
-    by_loop = (time.monotonic() - began) / LOOPS_SECONDS
-    by_load = os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 1.0
-    return min(max(1.0, by_loop, by_load), MOST_TIMES)
-
-
-SECONDS = float(os.environ.get("PATIENCE_SECONDS") or QUIET_SECONDS * _slowness())
+SECONDS = float(os.environ.get("PATIENCE_SECONDS") or QUIET_SECONDS * slowness())
 """Give this wherever a call asks for a time."""
 TEST_SECONDS = 5 * SECONDS
 """No test takes as long: one that waits where nobody has put an end to it is ended."""

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from workbook import origin
+from workbook.patience import stretched
 from workbook.watchdog import Ended, Place, Watchdog, short
 
 BLOCKED_SECONDS = 0.5
@@ -51,7 +52,8 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def wait(self, future: "Future[Any]", within: float, what: str) -> Any:
-        """The result, or what was raised. Raises `Hang` at the deadline."""
+        """The result, or what was raised. Raises `Hang` at the deadline, which a slow machine moves back."""
+        within = stretched(within)
         try:
             return future.result(within)
         except Ended:
@@ -69,7 +71,7 @@ class LoopThread:
 
     def blocking_line(self) -> str | None:
         """If the loop does not answer: which line of the code under test holds it up, as a sentence."""
-        if self.goes_round is None and not self._watchdog.stands_still(BLOCKED_SECONDS):
+        if self.goes_round is None and not self._watchdog.stands_still(stretched(BLOCKED_SECONDS)):
             return None
         if self.goes_round is None:
             line = self._watchdog.line()
@@ -86,10 +88,10 @@ class LoopThread:
         stopped = asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop)
         with suppress(FutureTimeout, asyncio.CancelledError, Ended):
             # A blocked loop never does this; its thread is a daemon and ends with the process.
-            stopped.result(3)
+            stopped.result(stretched(3))
         self._is_over = True
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(3)
+        self._thread.join(stretched(3))
         if not self._thread.is_alive():
             self._watchdog.close()
             for task in asyncio.all_tasks(self._loop):

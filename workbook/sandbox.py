@@ -26,6 +26,7 @@ from scheduler.migrations import changes
 
 from workbook import left_over
 from workbook.left_over import CLAIM, drop
+from workbook.patience import stretched
 
 FAST: dict[str, Any] = {
     "grpc_port": 0,
@@ -98,7 +99,7 @@ class Servers:
             places["PostgreSQL"] = (database.hostname, database.port or 5432)
         for name, place in places.items():
             try:
-                socket.create_connection(place, timeout=PATIENCE_SECONDS).close()
+                socket.create_connection(place, timeout=stretched(PATIENCE_SECONDS)).close()
             except OSError:
                 return f"{name} is gone, on which these tests ran{self.whose}: run them again, it was not your code"
         return None
@@ -212,7 +213,7 @@ _open: list[Servers] = []
 
 def be_patient() -> None:
     """Give Redis more time than the scheduler does: on a loaded machine, half a second is not always enough."""
-    redis_clients.COMMAND_SECONDS = PATIENCE_SECONDS
+    redis_clients.COMMAND_SECONDS = stretched(PATIENCE_SECONDS)
 
 
 @contextmanager

@@ -11,10 +11,11 @@ from grpc_status import rpc_status
 from scheduler.v1 import scheduler_pb2 as pb
 
 from workbook.loop import Hang, LoopThread
+from workbook.patience import stretched
 from workbook.recorder import Recorder
 
 WITHIN = 5.0
-"""How long a test waits for what should come at once. A loaded machine is slow; a right answer is not this slow."""
+"""How long a test waits for what should come at once, on a quiet machine: `patience.stretched` does the rest."""
 
 
 class RpcFailed(Exception):
@@ -56,6 +57,7 @@ class Stream:
 
     def next(self, within: float = WITHIN) -> Any:
         """The next event. Raises `Hang` if none comes in time, and `AssertionError` if the stream ends instead."""
+        within = stretched(within)
         item = self._get(within)
         if item is None:
             raise Hang(self._loop.blocking_line() or f"your stream sent nothing more within {within:g} s")
@@ -79,6 +81,7 @@ class Stream:
 
     def end(self, within: float = WITHIN) -> None:
         """Make sure that the stream ends with OK, and sends nothing more."""
+        within = stretched(within)
         item = self._get(within)
         if item is None:
             raise Hang(

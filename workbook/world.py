@@ -47,6 +47,7 @@ from workbook import rows
 from workbook.book import Chapter
 from workbook.loader import Code
 from workbook.loop import Hang, LoopThread
+from workbook.patience import stretched
 from workbook.proxy import Proxy
 from workbook.recorder import Recorder
 from workbook.stream import WITHIN, RpcFailed, Stream, brief
@@ -118,6 +119,7 @@ class World:
     def call(self, method: str, within: float = WITHIN, **fields: Any) -> Any:
         """Call an RPC. Raises `RpcFailed`, or the mistake that the code under test made."""
         stub, request = self._request(method, fields)
+        within = stretched(within)
         try:
             answer = stub(request, timeout=within)
         except grpc.RpcError as error:
@@ -208,13 +210,14 @@ class World:
     def scrape(self) -> str:
         """The page that Prometheus gets from the server's metrics port."""
         self._stub()
-        connection = HTTPConnection("127.0.0.1", self._metrics_port, timeout=WITHIN)
+        connection = HTTPConnection("127.0.0.1", self._metrics_port, timeout=stretched(WITHIN))
         with closing(connection):
             connection.request("GET", "/metrics")
             return connection.getresponse().read().decode()
 
     def until(self, look: Callable[[], Any], what: str, within: float = WITHIN) -> Any:
         """Look again and again until `look` gives something true. Raises the code's mistake, or `Hang` with `what`."""
+        within = stretched(within)
         end = time.monotonic() + within
         while not (found := look()):
             self._recorder.raise_first()
@@ -411,6 +414,7 @@ class Calling:
 
     def result(self, within: float = WITHIN) -> Any:
         """Its answer, or what `World.call` raises. Raises `Hang` at the deadline."""
+        within = stretched(within)
         try:
             return self._future.result(within)
         except FutureTimeout:
@@ -449,6 +453,7 @@ class WorkerUnderTest:
         self.running.result()
 
     def _wait_for(self, waiting: Running, within: float) -> None:
+        within = stretched(within)
         end = time.monotonic() + within
         while not waiting.done and time.monotonic() < end and not self._world.goes_round:
             self._world.end_waiting_pops()

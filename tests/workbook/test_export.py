@@ -101,7 +101,10 @@ def test_no_file_of_answers_is_handed_out(copy: Path) -> None:
         for one in chapters()
         for module in one.modules.values()
     }
-    theirs = ("chapters/", "workbook/judges/")  # what is written there, and what it is judged on, bear the same names
+    theirs = (
+        "chapters/",
+        "workbook/judges/",
+    )  # what is written, and what it is judged on, bear the same names
     assert not [name for name in names if Path(name).name in taught and not name.startswith(theirs)]
 
 
