@@ -45,7 +45,7 @@ from workbook.loader import REFERENCE, Code
 from workbook.loop import Hang
 from workbook.sandbox import Servers
 from workbook.stream import RpcFailed
-from workbook.world import World, opened
+from workbook.world import Running, World, opened
 
 # Hypothesis takes constants for inputs from the modules that happen to be loaded. Ours must be the same each time.
 HypothesisProvider._local_constants = providers.Constants()  # type: ignore[assignment, attr-defined, method-assign]
@@ -135,6 +135,15 @@ class Side:
         except RpcFailed as failed:
             value = refusal(failed)
         return Seen(f"{method}({told(method, fields)})", value)
+
+    def start(self, piece: str, *args: Any, process: int = 0) -> Running:
+        """Begin a piece of the code under test, in one of its processes: `.result()` waits for its end."""
+        world = self.worlds[process % len(self.worlds)]
+        return world.start(getattr(world.code, piece), *args)
+
+    def run(self, piece: str, *args: Any, process: int = 0) -> Any:
+        """What a piece of the code under test returns, as it is. It gets `app` first."""
+        return self.start(piece, *args, process=process).result()
 
     def rows(self, table: str = "tasks", without: Iterable[str] = ()) -> Seen:
         """All rows, in an order that does not depend on when they were written."""

@@ -69,6 +69,15 @@ class LoopThread:
         """Run something to its end."""
         return self.wait(self.start(work), within, what)
 
+    def jump(self, seconds: float) -> None:
+        """Let the loop's own clock jump ahead, for good: a clock that goes back would hold timers up."""
+
+        async def ahead() -> None:
+            ordinary = self._loop.time
+            self._loop.time = lambda: ordinary() + seconds  # type: ignore[method-assign]
+
+        self.run(ahead(), 5, "the clock of the loop")
+
     def blocking_line(self) -> str | None:
         """If the loop does not answer: which line of the code under test holds it up, as a sentence."""
         if self.goes_round is None and not self._watchdog.stands_still(stretched(BLOCKED_SECONDS)):

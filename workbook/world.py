@@ -235,6 +235,23 @@ class World:
 
         self._run(go_round(), "a few turns of the event loop")
 
+    def jump(self, seconds: float) -> None:
+        """Let the clock of that loop jump ahead: what waited for less has waited long enough, and goes on."""
+        self._loop.jump(seconds)
+        self.turns()
+
+    def event(self) -> asyncio.Event:
+        """An event for that loop; `let_go` sets it from here."""
+        return asyncio.Event()
+
+    def let_go(self, event: asyncio.Event) -> None:
+        """Let whatever waits for this event go on."""
+
+        async def now() -> None:
+            event.set()
+
+        self._run(now(), "setting an event")
+
     def tasks(self) -> "set[asyncio.Task[Any]]":
         """The tasks that are alive in the loop of the code under test."""
 

@@ -261,6 +261,10 @@ def test_task_1_lets_the_error_of_redis_through(code, world):
     )
 
 
+def test_task_1_agrees_with_the_reference_on_every_input(judge):
+    judge.task(1)
+
+
 # -- task 2
 
 
@@ -386,6 +390,12 @@ def test_task_2_uses_the_clock_of_the_database(code, world):
         world.run(code.claim, [entry_of(job)])
     about_now(world, job, "started_at", "after claim")
     about_now(world, job, "lease_expires_at", "after claim", after=world.settings.lease_seconds)
+
+
+@pytest.mark.processes(2)
+@pytest.mark.settings(lease_seconds=200)
+def test_task_2_agrees_with_the_reference_on_every_input(judge):
+    judge.task(2)
 
 
 # -- task 3
@@ -534,6 +544,10 @@ def test_task_3_lets_a_cancellation_through(code, world):
     )
 
 
+def test_task_3_agrees_with_the_reference_on_every_input(judge):
+    judge.task(3)
+
+
 # -- task 4
 
 BACKOFF = [(1, 10), (2, 20), (3, 40), (4, 80), (5, 100), (12, 100)]
@@ -600,6 +614,10 @@ def test_task_4_works_for_any_attempt(code, attempt):
     assert 0 <= min(got) <= max(got) <= 100, diagnose(
         f"300 delays after attempt {attempt}", (min(got), max(got)), "from 0 to 100"
     )
+
+
+def test_task_4_agrees_with_the_reference_on_every_input(judge):
+    judge.task(4)
 
 
 # -- task 5
@@ -682,6 +700,10 @@ def test_task_5_says_what_went_wrong(code, error):
     )
     assert str(error) in got.error, diagnose("the outcome's error", got.error, f"it says {str(error)!r}")
     assert got.error, "the error has no text of its own, and the outcome says nothing: see `sentence`"
+
+
+def test_task_5_agrees_with_the_reference_on_every_input(judge):
+    judge.task(5)
 
 
 # -- task 6
@@ -822,6 +844,11 @@ def test_task_6_uses_the_clock_of_the_database(code, world):
     )
 
 
+@pytest.mark.settings(lease_seconds=500, heartbeat_seconds=100)
+def test_task_6_agrees_with_the_reference_on_every_input(judge):
+    judge.task(6)
+
+
 # -- task 7
 
 
@@ -925,6 +952,11 @@ def test_task_7_queues_the_job_when_redis_is_away(code, world):
         )
     assert got == 1, diagnose("pump_retries while Redis is away, with one retry that is due", got, 1)
     assert world.row(job.task_id).status == "queued"
+
+
+@pytest.mark.processes(2)
+def test_task_7_agrees_with_the_reference_on_every_input(judge):
+    judge.task(7)
 
 
 # -- task 8
@@ -1503,6 +1535,11 @@ def test_task_11_loses_against_the_reaper(code, world):
     assert world.row(job.task_id).status == "retry"
 
 
+@pytest.mark.settings(lease_seconds=500, heartbeat_seconds=100)
+def test_task_11_agrees_with_the_reference_on_every_input(judge):
+    judge.task(11)
+
+
 # -- task 12, stretch
 
 
@@ -1542,6 +1579,11 @@ def test_task_12_still_finishes_the_newest_attempt(code, world):
         "attempt 3 is the newest, and its finish was refused"
     )
     assert [row["attempt"] for row in world.attempts(job.task_id)] == [3]
+
+
+@pytest.mark.settings(lease_seconds=500, heartbeat_seconds=100)
+def test_task_12_agrees_with_the_reference_on_every_input(judge):
+    judge.task(12)
 
 
 # -- task 13, stretch
@@ -1674,6 +1716,11 @@ def test_task_13_uses_the_clock_of_the_database(code, world):
         alive,
         "the clock of your process was an hour ahead, and reap ended an attempt whose lease lasts",
     )
+
+
+@pytest.mark.processes(2)
+def test_task_13_agrees_with_the_reference_on_every_input(judge):
+    judge.task(13)
 
 
 # -- task 14, stretch
@@ -2021,3 +2068,8 @@ def test_task_15_gives_nothing_back_that_ends_in_time(code, world, gate):
     assert (row.status, row.max_attempts) == ("succeeded", job.max_attempts), (
         f"the handler ended within the grace, and the job is {row.status}"
     )
+
+
+@pytest.mark.settings(lease_seconds=500, heartbeat_seconds=100)
+def test_task_15_agrees_with_the_reference_on_every_input(judge):
+    judge.task(15)

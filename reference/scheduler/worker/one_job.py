@@ -258,7 +258,7 @@ def _columns(pairs: Pairs) -> list[list[Any]]:
         [job.attempts for job, _ in pairs],
         [str(outcome.status) for _, outcome in pairs],
         [outcome.error for _, outcome in pairs],
-        [outcome.delay for _, outcome in pairs],
+        [float(outcome.delay) for _, outcome in pairs],  # of a list with ints in it, no array is made
     ]
 
 

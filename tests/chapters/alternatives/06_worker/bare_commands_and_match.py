@@ -5,7 +5,7 @@ import random
 
 from scheduler.entry import decode_entry
 from scheduler.jobs import PermanentError, Priority, Status
-from scheduler.worker.one_job import Outcome
+from scheduler.worker.one_job import Outcome, sentence
 
 TASKS = [1, 4, 5]
 
@@ -46,4 +46,4 @@ def decide(job, error):
             status = Status.RETRY
         case _:
             status = Status.DEADLETTER
-    return Outcome(status=status, error=f"{type(error).__name__} in attempt {job.attempts}: {error}")
+    return Outcome(status=status, error=f"attempt {job.attempts}: {sentence(error)}")

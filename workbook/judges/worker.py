@@ -1,0 +1,1008 @@
+"""What chapter 06 is judged on: the functions. What the class `Worker` must do stands beside its own tests.
+
+Open in the contract: how many entries a take brings and how many rows a pump or a reaper does at once, in which order
+rows come back, what a worker calls itself, in which words an error is told, whether an attempt that ended is said to
+be written once more, what stands in the way of a row of `task_attempts`, and hints.
+"""
+
+import asyncio
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from scheduler.entry import Entry
+from scheduler.jobs import Job, PermanentError, Priority, Status
+
+from workbook.judge import Judge, Row, Seen, Side
+from workbook.judges import odd
+from workbook.world import World
+
+FAR = datetime(2124, 5, 17, 12, 0, 0, 654_321, UTC)
+LAST_ERRORS = (None, "RuntimeError: earlier", "lease expired")
+WORKERS = ("host:1", "another/1")
+
+
+def task_1(judge: Judge) -> None:
+    judge.compare(_queues(), _takes, examples=40)
+    judge.compare(st.sampled_from(list(Priority)[1:]), _urgent_comes_in)
+    judge.compare(st.just("a second"), _pop_under_way)
+
+
+def task_2(judge: Judge) -> None:
+    judge.compare(_claims(), _claims_twice, examples=40)
+    judge.compare(_claims(most_changes=0), _two_claim, examples=12)
+    judge.compare(_rivals(("running", "cancelled")), _claim_beside_a_rival, examples=8)
+
+
+def task_3(judge: Judge) -> None:
+    judge.compare(st.lists(st.sampled_from(BEHAVIOURS), min_size=1, max_size=3).map(tuple), _runs, 50)
+
+
+def task_4(judge: Judge) -> None:
+    judge.compare(st.tuples(st.sampled_from(ATTEMPTS), st.sampled_from(LIMITS)), _delays, examples=80)
+    judge.compare(st.just((10.0, 100.0)), _two_draw)
+
+
+def _two_draw(side: Side, case: tuple[float, float]) -> Iterator[Seen]:
+    """What two processes draw first: jobs that failed together in two of them must not come back together."""
+    drawn = []
+    for number in (1, 2):
+        code = side.code.in_another_process(number)
+        drawn.append([code.backoff_delay(attempt, *case) for attempt in range(1, 11)])
+    what = f"the first ten delays of two processes, of backoff_delay(1 to 10, {case[0]}, {case[1]})"
+    yield Seen(what, "the same in both" if drawn[0] == drawn[1] else "others in each")
+
+
+def task_5(judge: Judge) -> None:
+    cases = [(error, *numbers) for error in ERRORS for numbers in NUMBERS]
+    judge.compare(st.sampled_from(cases), _decides, examples=2 * len(cases))
+
+
+def task_6(judge: Judge) -> None:
+    judge.compare(_endings(FATES), _finishes, examples=45)
+    judge.compare(_rivals(("retry", "cancelled"), "running"), _finish_beside_a_rival, examples=6)
+
+
+def task_7(judge: Judge) -> None:
+    judge.compare(_some_rows(), _pumps, examples=40)
+    judge.compare(_some_rows(("retry",), least=2), _two_pump, examples=8)
+    judge.compare(_rivals(("queued", "cancelled"), "retry"), _pump_beside_a_rival, examples=8)
+
+
+def task_11(judge: Judge) -> None:
+    judge.compare(_held(ALL_FATES), _beats, examples=45)
+    judge.compare(st.sampled_from(MIXED_UP), _beats, examples=2 * len(MIXED_UP))
+    judge.compare(_rivals(("running", "retry", "cancelled"), "running"), _beat_beside_a_rival, examples=10)
+
+
+def task_12(judge: Judge) -> None:
+    judge.compare(_endings(ALL_FATES), _finishes, examples=45)
+    judge.compare(_rivals(("running", "retry"), "running"), _finish_beside_a_rival, examples=8)
+
+
+def task_13(judge: Judge) -> None:
+    judge.compare(_some_rows(), _reaps, examples=45)
+    judge.compare(_some_rows(("running",), least=2), _two_reap, examples=8)
+    judge.compare(_rivals(("running", "cancelled"), "running"), _reap_beside_a_rival, examples=8)
+
+
+def task_15(judge: Judge) -> None:
+    judge.compare(_held(ALL_FATES), _gives_back, examples=45)
+    judge.compare(st.sampled_from(MIXED_UP), _gives_back, examples=2 * len(MIXED_UP))
+    judge.compare(_rivals(("running", "retry", "cancelled"), "running"), _give_back_beside_a_rival, 10)
+
+
+# -- rows of every kind
+
+
+@dataclass(frozen=True)
+class Kept(Row):
+    """A row whose columns all differ."""
+
+    @property
+    def attempts(self) -> int:
+        return int(self.columns["attempts"])
+
+    def __repr__(self) -> str:
+        over = {"next_run_at": "due", "lease_expires_at": "the lease is over"}
+        said = [words for name, words in over.items() if self.columns[name] and self.columns[name] < FAR]
+        number = f"attempts {self.attempts} of {self.columns['max_attempts']}"
+        return f"{self.name} ({', '.join([self.status, number, *said])})"
+
+
+def _row(
+    number: int,
+    status: str,
+    attempts: int = 1,
+    most: int = 3,
+    over: bool = False,
+    type: str = "noop",
+    priority: str = "default",
+    version: int = 4,
+    last_error: str | None = None,
+    worker: str = WORKERS[0],
+) -> Kept:
+    """A row as the constraints allow it. Each of its times is another one."""
+
+    def at(hours: int) -> datetime:
+        return odd.NOON + timedelta(days=number, hours=hours, microseconds=number * 7 + hours)
+
+    status_of = Status(status)
+    running, retry = status_of is Status.RUNNING, status_of is Status.RETRY
+    columns: dict[str, Any] = {
+        "attempts": max(attempts, 1) if running else attempts,
+        "max_attempts": most,
+        "version": version,
+        "last_error": last_error,
+        "worker": worker if running else None,
+        "payload": json.dumps({"note": f"it's number {number}: 100%"}),
+        "idempotency_key": f"key {number}",
+        "created_at": at(0),
+        "updated_at": at(1),
+        "queued_at": at(2),
+        "pushed_at": at(3) if status_of is Status.QUEUED else None,
+        "started_at": at(4) if running or attempts else None,
+        "finished_at": at(5) if status_of.is_terminal else None,
+        "next_run_at": (at(6) if over else FAR) if retry else None,
+        "lease_expires_at": (at(7) if over else FAR) if running else None,
+    }
+    return Kept(f"job {number}", odd.task_id(number), status, type, priority, columns)
+
+
+def _unnumbered(statuses: Sequence[str]) -> SearchStrategy[dict[str, Any]]:
+    """What a row is made of, but its number: a list of these gets shorter as a whole."""
+    return st.fixed_dictionaries(
+        {
+            "status": st.sampled_from(statuses),
+            "attempts": st.integers(0, 4),
+            "most": st.integers(1, 4),
+            "over": st.booleans(),
+            "type": odd.types(),
+            "priority": st.sampled_from([str(one) for one in Priority]),
+            "version": st.integers(1, 9),
+            "last_error": st.sampled_from(LAST_ERRORS),
+            "worker": st.sampled_from(WORKERS),
+        }
+    )
+
+
+def _rows(statuses: Sequence[str], least: int = 1, most: int = 4) -> SearchStrategy[tuple[Kept, ...]]:
+    return st.lists(_unnumbered(statuses), min_size=least, max_size=most).map(_numbered)
+
+
+def _numbered(some: Sequence[Mapping[str, Any]]) -> tuple[Kept, ...]:
+    return tuple(_row(number, **columns) for number, columns in enumerate(some, 1))
+
+
+ALL_STATUSES = [str(status) for status in Status]
+
+
+def _some_rows(statuses: Sequence[str] = (), least: int = 0) -> SearchStrategy[tuple[Kept, ...]]:
+    """Rows of all states; most of them of those that a duty looks for."""
+    return _rows(statuses or [*ALL_STATUSES, "retry", "retry", "running", "running"], least, 5)
+
+
+def _insert(side: Side, rows: Sequence[Kept]) -> dict[str, Job]:
+    """The rows, and some of those of the attempts that they had before: the jobs as they stand now."""
+    for row in rows:
+        side.insert(row)
+        ended = row.attempts - (row.status == "running")
+        side.world.sql(
+            "INSERT INTO task_attempts SELECT %s, n, %s + n * interval '1 day', %s + n * interval '2 days', false, "
+            "'attempt ' || n FROM generate_series(1, %s, 2) AS n",
+            row.task_id,
+            odd.NOON,
+            odd.NOON,
+            ended,
+        )
+    return {row.name: _job(side, row.task_id) for row in rows}
+
+
+def _job(side: Side, task_id: UUID) -> Job:
+    job = side.world.row(task_id)
+    assert job is not None
+    return job
+
+
+def _where(rows: Sequence[Row]) -> str:
+    return f"where there {'is' if len(rows) == 1 else 'are'} {', '.join(map(repr, rows)) or 'no job'}"
+
+
+def _after(side: Side, what: str, open_texts: bool = False) -> Iterator[Seen]:
+    """All that stands in the tables and in Redis. A new name is any name; a text whose words are open, any text."""
+    rows = side.rows().value
+    yield Seen(f"{what}: in tasks", {row["task_id"]: _blurred(row, open_texts) for row in rows})
+    attempts = side.rows("task_attempts").value
+    told = {f"attempt {row['attempt']} of {row['task_id']}": _blurred(row, open_texts) for row in attempts}
+    yield Seen(f"{what}: in task_attempts", dict(sorted(told.items())))
+    queues = {key: sorted(value) for key, value in side.redis().value.items() if key.startswith("q:")}
+    yield Seen(f"{what}: in Redis", queues)
+
+
+def _blurred(row: Mapping[str, Any], open_texts: bool = False) -> dict[str, Any]:
+    row = dict(row)
+    if isinstance(row.get("worker"), str) and row["worker"] and row["worker"] not in WORKERS:
+        row["worker"] = "a name"
+    for column in ("last_error", "error"):
+        text = row.get(column)
+        known = text in LAST_ERRORS[:2] or str(text).startswith("attempt ")
+        if open_texts and isinstance(text, str) and text and not known:
+            row[column] = "a text"
+    return row
+
+
+def _answered(what: str, jobs: Any) -> Iterator[Seen]:
+    """Whose jobs they are, and then all about them."""
+    yield Seen(f"{what}: the jobs of the answer", list(jobs) if isinstance(jobs, dict) else jobs)
+    yield Seen(f"{what}: the answer", jobs)
+
+
+def _jobs(side: Side, answer: Any, without: Sequence[str] = ()) -> Any:
+    """What a piece answers that returns jobs, by their names; anything else as it is."""
+    if not isinstance(answer, list) or not all(isinstance(job, Job) for job in answer):
+        return side.plain(answer)
+    told = sorted((_blurred(side.plain(job)) for job in answer), key=lambda job: str(job["task_id"]))
+    names = [str(job["task_id"]) for job in told]
+    if len(set(names)) < len(names):
+        return f"the jobs {', '.join(names)}"
+    return {str(job["task_id"]): {k: v for k, v in job.items() if k not in without} for job in told}
+
+
+# -- task 1
+
+NO_ENTRIES = (
+    b"not JSON",
+    b"{}",
+    b"[1]",
+    b"\xff",
+    b"",
+    b"null",
+    b'"x"',
+    b"7",
+    b'{"task_id": 7, "type": "noop", "priority": "low"}',
+    b'{"task_id": "x", "type": "noop", "priority": "low"}',
+    b'{"task_id": "6ba7b812-9dad-11d1-80b4-00c04fd430c8", "type": "noop", "priority": "urgent"}',
+    b'{"task_id": "6ba7b812-9dad-11d1-80b4-00c04fd430c8", "type": "noop"}',
+    b"[" * 5_000,
+)
+
+
+@dataclass(frozen=True)
+class Queues:
+    """What lies in the queues, the oldest first, and how many each take may bring. The last of all is a right entry."""
+
+    values: tuple[tuple[str, str | bytes], ...]
+    limits: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        lie = ", ".join(f"{value[:40]!r} in q:{priority}" for priority, value in self.values)
+        return (
+            f"take(app, {' and then '.join(map(str, self.limits))}), where there lie, the oldest first, {lie}"
+        )
+
+
+@st.composite
+def _queues(draw: st.DrawFn) -> Queues:
+    priorities = draw(st.lists(st.sampled_from([str(one) for one in Priority]), max_size=6))
+    values: list[tuple[str, str | bytes]] = [
+        (one, draw(st.sampled_from(NO_ENTRIES) | odd.types())) for one in priorities
+    ]
+    return Queues(
+        (*values, ("low", "noop")), tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=2)))
+    )
+
+
+def _entry(side: Side, number: int, type: str, priority: str) -> tuple[Entry, bytes]:
+    entry = Entry(odd.task_id(number), type, Priority(priority))
+    side.knows(entry.task_id, f"job {number}")
+    fields = {"task_id": str(entry.task_id), "type": type, "priority": priority}
+    return entry, json.dumps(fields, separators=(",", ":")).encode()
+
+
+def _takes(side: Side, case: Queues) -> Iterator[Seen]:
+    """All that is there, in as many takes as it needs: whatever each brings, together they bring the same."""
+    for number, (priority, value) in enumerate(case.values, 1):
+        raw = value if isinstance(value, bytes) else _entry(side, number, value, priority)[1]
+        side.world.redis.lpush(f"q:{priority}", raw)
+    most = len(case.values) + 2
+    got: list[Any] = []
+    problem = "lists of Entry, none longer than its limit, until nothing is left"
+    for turn in range(most):
+        if not side.world.redis.keys("q:*"):
+            break
+        limit = case.limits[turn % len(case.limits)]
+        answer = side.run("take", limit)
+        if not isinstance(answer, list) or not all(isinstance(one, Entry) for one in answer):
+            problem = f"{answer!r}"
+            break
+        if len(answer) > limit:
+            problem = f"{len(answer)} entries, with a limit of {limit}"
+            break
+        got += answer
+    else:
+        problem = f"something lies there still, after {most} takes"
+    yield Seen(f"{case}: what each take answers", problem)
+    yield Seen(f"{case}: the entries that all takes have given", side.plain(got))
+
+
+def _urgent_comes_in(side: Side, priority: Priority) -> Iterator[Seen]:
+    for number in (1, 2, 3):
+        side.world.redis.lpush(f"q:{priority}", _entry(side, number, "noop", priority)[1])
+    first = side.run("take", 1)
+    _, raw = _entry(side, 9, "noop", "critical")
+    side.world.redis.lpush("q:critical", raw)
+    second = side.run("take", 1)
+    what = f"after take(app, 1) of three {priority} entries and the push of a critical one, take(app, 1)"
+    yield Seen(f"take(app, 1) of three {priority} entries", side.plain(first))
+    yield Seen(what, side.plain(second))
+
+
+def _pop_under_way(side: Side, case: str) -> Iterator[Seen]:
+    """Redis takes its time, and the clock goes on: whoever cancels a pop after a second does it now."""
+    world, popping, cancelled = side.world, [], []
+    over = world.event()
+    client: Any = world.app.queue.blocking
+    ordinary = client.execute_command
+
+    async def slow(*args: Any, **options: Any) -> Any:
+        popping.append(args)
+        try:
+            await over.wait()
+        except asyncio.CancelledError:
+            cancelled.append(args)
+            raise
+        return await ordinary(*args, **options)
+
+    _, raw = _entry(side, 1, "noop", "high")
+    client.execute_command = slow
+    try:
+        running = side.start("take", 1)
+        world.until(lambda: popping or running.done, "take popped")
+        world.redis.lpush("q:high", raw)
+        world.jump(2)
+        ended = running.done
+    finally:
+        client.execute_command = ordinary
+        world.let_go(over)
+    answer = running.result()
+    what = "take(app, 1), of which Redis answers the pop after two seconds by the clock of the event loop: "
+    yield Seen(
+        f"{what}the pop", "was cancelled, and Redis may have handed an entry out" if cancelled else "goes on"
+    )
+    if not ended:
+        yield Seen(f"{what}the answer", side.plain(answer))
+
+
+# -- task 2
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Rows, the numbers of the entries (beyond the rows: of an unknown job), and who changes what meanwhile."""
+
+    rows: tuple[Kept, ...]
+    entries: tuple[int, ...]
+    changes: tuple[tuple[int, str], ...] = ()
+    alike: bool = True
+    """Whether the entries say of type and priority what the rows say."""
+
+    def __repr__(self) -> str:
+        some = ", ".join(f"job {number}" for number in self.entries)
+        return f"claim of entries of [{some}], {_where(self.rows)}"
+
+
+@st.composite
+def _claims(draw: st.DrawFn, most_changes: int = 2) -> Claims:
+    rows = draw(_rows([*ALL_STATUSES, *["queued"] * 7]))
+    entries = draw(st.lists(st.integers(1, len(rows) + 1), max_size=6))
+    change = st.tuples(st.integers(1, len(rows)), st.sampled_from(["queued", "queued", "cancelled"]))
+    changes = draw(st.lists(change, max_size=most_changes))
+    return Claims(rows, tuple(entries), tuple(changes), draw(st.booleans()))
+
+
+def _entries(side: Side, case: Claims) -> list[Entry]:
+    entries = []
+    for number in case.entries:
+        row = case.rows[number - 1] if number <= len(case.rows) else None
+        type, priority = (row.type, row.priority) if row and case.alike else ("sleep", "low")
+        entries.append(_entry(side, number, type, priority)[0])
+    return entries
+
+
+def _claims_twice(side: Side, case: Claims) -> Iterator[Seen]:
+    """Somebody else changes some rows after the first claim; and the same entries come once more."""
+    side.offsets["now + the lease"] = timedelta(seconds=side.world.settings.lease_seconds)
+    _insert(side, case.rows)
+    first = _jobs(side, side.run("claim", _entries(side, case)))
+    seen = [*_answered(str(case), first), *_after(side, f"after {case}")]
+    for number, status in case.changes:
+        side.change(case.rows[number - 1], status)
+    changed = " and ".join(f"job {number} becomes {status}" for number, status in case.changes)
+    again = f"{case}, once more{f' after {changed}' if changed else ''}"
+    second = _jobs(side, side.run("claim", _entries(side, case)))
+    yield from [*seen, *_answered(again, second), *_after(side, f"after {again}")]
+
+
+def _two_claim(side: Side, case: Claims) -> Iterator[Seen]:
+    side.offsets["now + the lease"] = timedelta(seconds=side.world.settings.lease_seconds)
+    _insert(side, case.rows)
+    running = [side.start("claim", _entries(side, case), process=process) for process in (0, 1)]
+    answers = [one.result() for one in running]
+    both = [job for answer in answers if isinstance(answer, list) for job in answer]
+    what = f"two processes at once, {case}, taken together"
+    yield from _answered(what, _jobs(side, both))
+    yield from _after(side, f"after {what}")
+
+
+# -- a rival who holds a row
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Rows, and what somebody else makes of the first one, in a transaction that is open when the piece begins."""
+
+    rows: tuple[Kept, ...]
+    makes: str
+
+    def __repr__(self) -> str:
+        return f"{_where(self.rows)}, and somebody makes the first one {self.makes} meanwhile"
+
+
+def _rivals(makes: Sequence[str], status: str = "queued") -> SearchStrategy[Rival]:
+    rows = _rows([status], 1, 3).map(lambda some: tuple(_over(row) for row in some))
+    return st.builds(Rival, rows, st.sampled_from(list(makes)))
+
+
+def _over(row: Kept) -> Kept:
+    over = {name: odd.NOON for name in ("next_run_at", "lease_expires_at") if row.columns[name]}
+    return replace(row, columns={**row.columns, **over})
+
+
+def _raced(side: Side, case: Rival, piece: str, arguments: Callable[[dict[str, Job]], list[Any]]) -> Any:
+    """What the piece answers that begins while the rival's change is not committed, and ends after it."""
+    side.offsets["now + the lease"] = timedelta(seconds=side.world.settings.lease_seconds)
+    jobs = _insert(side, case.rows)
+    first = jobs[case.rows[0].name]
+    columns = {"attempts": first.attempts + 1, "worker": WORKERS[0]} if case.makes == "running" else {}
+    with side.world.locked(first, case.makes, **columns) as lock:
+        running = side.start(piece, *arguments(jobs))
+        lock.wait_for(running)
+        side.world.turns()  # whoever waits for the database without await holds the loop up
+        lock.commit()
+        return running.result()
+
+
+def _claim_beside_a_rival(side: Side, case: Rival) -> Iterator[Seen]:
+    def entries(jobs: dict[str, Job]) -> list[Any]:
+        return [[Entry(job.task_id, job.type, job.priority) for job in jobs.values()]]
+
+    answer = _jobs(side, _raced(side, case, "claim", entries))
+    yield from _answered(f"claim of all, {case}", answer)
+    yield from _after(side, f"after a claim of all, {case}")
+
+
+def _pump_beside_a_rival(side: Side, case: Rival) -> Iterator[Seen]:
+    number = _raced(side, case, "pump_retries", lambda jobs: [])
+    yield Seen(f"pump_retries, {case}: the answer, and that of the next", _sum(side, "pump_retries", number))
+    yield from _after(side, f"after pump_retries, {case}")
+
+
+def _reap_beside_a_rival(side: Side, case: Rival) -> Iterator[Seen]:
+    number = _raced(side, case, "reap", lambda jobs: [])
+    yield Seen(f"reap, {case}: the answer, and that of the next", _sum(side, "reap", number))
+    yield from _after(side, f"after reap, {case}", open_texts=True)
+
+
+def _finish_beside_a_rival(side: Side, case: Rival) -> Iterator[Seen]:
+    def arguments(jobs: dict[str, Job]) -> list[Any]:
+        return [jobs[case.rows[0].name], side.code.Outcome(Status.RETRY, "RuntimeError: no luck", 100.0)]
+
+    side.offsets["now + 100 s"] = timedelta(seconds=100)
+    answer = _raced(side, case, "finish", arguments)
+    yield Seen(f"finish of the first as a retry, {case}: the answer", side.plain(answer))
+    yield from _after(side, f"after a finish of the first as a retry, {case}")
+
+
+def _beat_beside_a_rival(side: Side, case: Rival) -> Iterator[Seen]:
+    answer = _raced(side, case, "heartbeat", lambda jobs: [list(jobs.values())])
+    yield Seen(f"heartbeat of all, {case}: the answer", _ids(side, answer))
+    yield from _after(side, f"after a heartbeat of all, {case}")
+
+
+def _give_back_beside_a_rival(side: Side, case: Rival) -> Iterator[Seen]:
+    answer = _raced(side, case, "give_back", lambda jobs: [list(jobs.values())])
+    yield from _answered(f"give_back of all, {case}", _jobs(side, answer, without=["payload_json"]))
+    yield from _after(side, f"after give_back of all, {case}")
+
+
+# -- task 3
+
+
+class NoSuchAddress(PermanentError):
+    """A handler's own kind of what no retry mends."""
+
+
+class Falsy(Exception):
+    """An error that is false, as an empty collection is."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+class Unspeakable(Exception):
+    """An error whose text can't be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+RAISED: Mapping[str, Callable[[], Exception]] = {
+    "RuntimeError": lambda: RuntimeError("no luck"),
+    "KeyError": lambda: KeyError("name"),
+    "OSError": lambda: OSError(2, "no such file"),
+    "PermanentError": lambda: PermanentError("no such address"),
+    "a subclass of PermanentError": lambda: NoSuchAddress("no such address"),
+    "an error that is false": Falsy,
+    "an error whose text can't be had": Unspeakable,
+    "an ExceptionGroup": lambda: ExceptionGroup("two", [ValueError("one"), PermanentError("two")]),
+    "TimeoutError": lambda: TimeoutError("a server did not answer"),
+}
+RETURNED: Mapping[str, Any] = {
+    "None": None,
+    "a text": "done",
+    "False": False,
+    "an exception": RuntimeError("only returned"),
+}
+HALF, LATE, UNTIDY, UNKNOWN = (
+    "waits for half of its time, and returns",
+    "waits for ever",
+    "waits for ever, and raises when it is cancelled",
+    "has no handler",
+)
+BEHAVIOURS = (
+    *(f"returns {what}" for what in RETURNED),
+    *(f"raises {what}" for what in RAISED),
+    *(f"is no coroutine, and returns {what}" for what in RETURNED),
+    *(f"is no coroutine, and raises {what}" for what in RAISED),
+    HALF,
+    LATE,
+    UNTIDY,
+    UNKNOWN,
+)
+_handled: "WeakKeyDictionary[World, dict[UUID, Job | Callable[[], Any]]]" = WeakKeyDictionary()
+
+
+@dataclass
+class Handled:
+    """One job whose handler behaves in a certain way, and what is known of it."""
+
+    name: str
+    behaviour: str
+    job: Job
+    gate: Any
+    error: Exception | None = None
+    got: list[Job] = field(default_factory=list)
+    ended: bool = True
+
+    def plain(self, job: Job) -> Any:
+        self.got.append(job)
+        if self.error is not None:
+            raise self.error
+        return RETURNED[self.behaviour.partition("returns ")[2]]
+
+    async def handler(self, job: Job) -> Any:
+        if self.behaviour not in (HALF, LATE, UNTIDY):
+            return self.plain(job)
+        self.got.append(job)
+        self.ended = False
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            if self.behaviour == UNTIDY:
+                raise ValueError("in the middle of it") from None
+            raise
+        finally:
+            self.ended = True
+
+    def told(self, answer: Any) -> Any:
+        """What the worker can see of it: which kind of error came back."""
+        if answer is None or not isinstance(answer, Exception):
+            return answer
+        if answer is self.error and not isinstance(answer, TimeoutError):
+            return "the handler's own error"
+        return "a PermanentError" if isinstance(answer, PermanentError) else "an exception"
+
+
+def _runs(side: Side, case: tuple[str, ...]) -> Iterator[Seen]:
+    """Some handlers at once. The clock of the loop goes on by a little more than half of their time, twice."""
+    world = side.world
+    all_of_them = _handlers(world)
+    jobs = []
+    for number, behaviour in enumerate(case, 1):
+        type = "nobody knows it" if behaviour == UNKNOWN else _type(behaviour)
+        _insert(side, [_row(number, "running", 2, type=type)])
+        one = Handled(f"job {number}", behaviour, _job(side, odd.task_id(number)), world.event())
+        if "raises " in behaviour and behaviour != UNTIDY:
+            one.error = RAISED[behaviour.partition("raises ")[2]]()
+        all_of_them[one.job.task_id] = one
+        jobs.append(one)
+    running = [side.start("run_handler", one.job) for one in jobs]
+    world.until(
+        lambda: all(one.got or each.done for one, each in zip(jobs, running, strict=True)), "the handlers ran"
+    )
+    half = 0.6 * world.settings.handler_timeout_seconds
+    if {HALF, LATE, UNTIDY} & set(case):
+        world.jump(half)
+        for one, each in zip(jobs, running, strict=True):
+            if one.behaviour == HALF:
+                world.let_go(one.gate)
+                each.result()
+        world.jump(half)
+    answers = [each.result() for each in running]
+    ended = {one.name: "has ended" if one.ended else "still runs" for one in jobs}
+    for one in jobs:
+        world.let_go(one.gate)
+    for one, answer in zip(jobs, answers, strict=True):
+        beside = f", beside {len(case) - 1} others" if len(case) > 1 else ""
+        yield Seen(f"run_handler, of a handler that {one.behaviour}{beside}", one.told(answer))
+        yield Seen(
+            f"how often a handler that {one.behaviour} ran, and with its job",
+            (len(one.got), all(job == one.job for job in one.got)),
+        )
+        yield Seen(f"when run_handler has returned, a handler that {one.behaviour}", ended[one.name])
+    yield from _after(side, f"after run_handler, of handlers that {' and '.join(case)}")
+
+
+def _type(behaviour: str) -> str:
+    return "plain" if behaviour.startswith("is no coroutine") else "async"
+
+
+def _handlers(world: World) -> dict[UUID, Any]:
+    """What handles which job. The registry knows one handler for all, for it takes no second of a type."""
+    if world in _handled:
+        return _handled[world]
+    known: dict[UUID, Any] = {}
+    _handled[world] = known
+
+    async def handler(app: Any, job: Job) -> Any:
+        return await known[job.task_id].handler(job)
+
+    def plain(app: Any, job: Job) -> Any:
+        return known[job.task_id].plain(job)
+
+    world.handler("async", handler)
+    world.handler("plain", plain)
+    return known
+
+
+# -- task 4
+
+ATTEMPTS = (*range(1, 9), 12, 31, 32, 33, 34, 63, 64, 65, 100, 1_024, 1_100, 100_000)
+LIMITS = ((10, 100), (10.0, 100.0), (1, 300), (0.5, 3_600.0), (200, 100), (7, 7), (3.0, 1_000_000_000.0))
+
+
+def _delays(side: Side, case: tuple[int, tuple[float, float]]) -> Iterator[Seen]:
+    """Where many delays lie, in tenths of the limit. No right answer is ever so far off by chance."""
+    attempt, (base, cap) = case
+    number = 2_000 if attempt < 2_000 else 100
+    limit = float(min(cap, base * 2 ** min(attempt - 1, 60)))
+    some = [side.code.backoff_delay(attempt, base, cap) for _ in range(number)]
+    what = f"of {number} delays of backoff_delay({attempt}, {base}, {cap}), whose limit is {limit:g}"
+    numbers = all(isinstance(one, int | float) and math.isfinite(one) for one in some)
+    yield Seen(f"{what}: each is a number", numbers)
+    yield Seen(f"{what}: how many are below zero", sum(one < 0 for one in some))
+    yield Seen(f"{what}: how many are above the limit", sum(one > limit * (1 + 1e-9) for one in some))
+    if number < 2_000:
+        return
+    for tenth in range(10):
+        share = sum(tenth <= one / limit * 10 < tenth + 1 for one in some) / number
+        fair = "about a tenth" if 0.03 < share < 0.17 else "none" if not share else f"{share:.0%}"
+        yield Seen(f"{what}: the share from {tenth * limit / 10:g} to {(tenth + 1) * limit / 10:g}", fair)
+
+
+# -- task 5
+
+NUMBERS = ((1, 3), (2, 3), (3, 3), (4, 3), (1, 1), (99, 100), (5, 6))
+ERRORS: tuple[str, ...] = (
+    "None",
+    *RAISED,
+    "an error without a text",
+    "an error with a zero byte",
+    "an error with half of a pair",
+    "an error of 100,000 characters",
+    "an error with quotes",
+)
+MORE_ERRORS: Mapping[str, Callable[[], Exception]] = {
+    "an error without a text": RuntimeError,
+    "an error with a zero byte": lambda: ValueError("a\0b"),
+    "an error with half of a pair": lambda: ValueError("a\ud800b"),
+    "an error of 100,000 characters": lambda: ValueError("x" * 100_000),
+    "an error with quotes": lambda: ValueError("it's \"100%\" 'so' {0} %s \\ 日本"),
+}
+ODD_TEXTS = {"an ExceptionGroup", *list(MORE_ERRORS)[:4], "an error whose text can't be had", "KeyError"}
+
+
+def _decides(side: Side, case: tuple[str, int, int]) -> Iterator[Seen]:
+    kind, attempts, most = case
+    error = None if kind == "None" else {**RAISED, **MORE_ERRORS}[kind]()
+    fields: dict[str, Any] = dict.fromkeys(Job.__dataclass_fields__)
+    fields |= {"task_id": odd.task_id(1), "type": "noop", "priority": Priority.DEFAULT, "payload_json": "{}"}
+    fields |= {"status": Status.RUNNING, "attempts": attempts, "max_attempts": most, "version": 2}
+    outcome = side.code.decide(Job(**fields), error)
+    what = f"decide, after attempt {attempts} of {most} and {'no error' if error is None else kind}"
+    yield Seen(f"{what}: the status", side.plain(getattr(outcome, "status", outcome)))
+    yield Seen(f"{what}: the delay", float(getattr(outcome, "delay", -1)))
+    yield Seen(f"{what}: the error", _told_error(getattr(outcome, "error", None), kind, error))
+
+
+def _told_error(text: Any, kind: str, error: Exception | None) -> Any:
+    """Its words are open. It says what the error says, and the database can hold it."""
+    if not isinstance(text, str):
+        return text
+    if not text:
+        return "an empty text"
+    if "\0" in text or text.encode("utf-8", "replace").decode() != text:
+        return f"a text that the database can't hold: {text[:60]!r}"
+    if kind not in ODD_TEXTS and str(error) not in text:
+        return text
+    return "a text for people"
+
+
+# -- what a worker holds: tasks 6, 11, 12 and 15
+
+FATES = {
+    "still runs": "running",
+    "still runs, and its lease is over": "running",
+    "was cancelled": "cancelled",
+    "was reaped": "retry",
+    "is queued again": "queued",
+    "is a dead letter": "deadletter",
+    "has succeeded": "succeeded",
+    "is gone": "",
+}
+AGAIN = "runs again in a later attempt, under the same worker's name"
+ALL_FATES = {**FATES, AGAIN: "running"}
+
+
+@dataclass(frozen=True)
+class Held:
+    """Jobs that a worker has claimed, and what became of each since."""
+
+    rows: tuple[Kept, ...]
+    fates: tuple[str, ...]
+    times: int = 1
+
+    def __repr__(self) -> str:
+        pairs = zip(self.rows, self.fates, strict=True)
+        some = [f"{row.name} (held in attempt {row.attempts}) {fate}" for row, fate in pairs]
+        return f"{', '.join(some) or 'no job'}{', each asked for twice' if self.times > 1 else ''}"
+
+
+def _fates(known: Mapping[str, str]) -> SearchStrategy[str]:
+    return st.sampled_from([*known, "still runs", "still runs", list(known)[-1]])
+
+
+def _held(known: Mapping[str, str]) -> SearchStrategy[Held]:
+    one = st.tuples(_unnumbered(["running"]), _fates(known))
+    return st.builds(
+        lambda some, times: Held(_numbered([row for row, _ in some]), tuple(fate for _, fate in some), times),
+        st.lists(one, max_size=4),
+        st.sampled_from([1, 1, 1, 2]),
+    )
+
+
+def _mixed_up(*held: tuple[int, str]) -> Held:
+    rows = tuple(_row(number, "running", attempts, 9) for number, (attempts, _) in enumerate(held, 1))
+    return Held(rows, tuple(fate for _, fate in held))
+
+
+MIXED_UP = [
+    _mixed_up((1, AGAIN), (2, "still runs")),
+    _mixed_up((2, "still runs"), (1, AGAIN)),
+    _mixed_up((2, AGAIN), (3, AGAIN), (4, "still runs")),
+    _mixed_up((1, AGAIN), (2, AGAIN), (3, "was cancelled")),
+]
+"""One list of ids and one of attempts, each looked into by itself, takes these for alive."""
+
+
+def _claimed(side: Side, rows: Sequence[Kept], fates: Sequence[str]) -> list[Job]:
+    """The jobs as their worker knows them, and in the table what became of them since."""
+    side.offsets["now + the lease"] = timedelta(seconds=side.world.settings.lease_seconds)
+    jobs = _insert(side, rows)
+    for row, fate in zip(rows, fates, strict=True):
+        job = jobs[row.name]
+        match fate:
+            case "still runs":
+                pass
+            case "still runs, and its lease is over":
+                side.world.sql(
+                    "UPDATE tasks SET lease_expires_at = %s WHERE task_id = %s", odd.NOON, job.task_id
+                )
+            case "is gone":
+                side.world.sql("DELETE FROM tasks WHERE task_id = %s", job.task_id)
+            case _ if fate == AGAIN:
+                side.change(row, "running", attempts=job.attempts + 1, worker=job.worker)
+            case _:  # with an error that no ending has: whether one that was written is written again is open
+                side.change(row, ALL_FATES[fate], last_error="somebody else's")
+    return list(jobs.values())
+
+
+def _ids(side: Side, answer: Any) -> Any:
+    """A set of ids, as names in their order; anything else as it is."""
+    if not isinstance(answer, Set):
+        return side.plain(answer)
+    return sorted(str(side.plain(one)) for one in answer)
+
+
+def _beats(side: Side, case: Held) -> Iterator[Seen]:
+    jobs = _claimed(side, case.rows, case.fates)
+    answer = side.run("heartbeat", jobs * case.times)
+    yield Seen(f"heartbeat, where {case}: the answer", _ids(side, answer))
+    yield from _after(side, f"after heartbeat, where {case}")
+
+
+def _gives_back(side: Side, case: Held) -> Iterator[Seen]:
+    jobs = _claimed(side, case.rows, case.fates)
+    answer = side.run("give_back", jobs)
+    yield from _answered(f"give_back, where {case}", _jobs(side, answer, without=["payload_json"]))
+    again = side.run("give_back", jobs)
+    yield Seen(f"give_back, once more, where {case}: the answer", _jobs(side, again))
+    yield from _after(side, f"after give_back, where {case}")
+
+
+TEXTS = (
+    "RuntimeError: no luck",
+    "it's",
+    'say "hi"',
+    "100% %s %(id)s {0}",
+    "back\\slash",
+    "', version = 99, last_error = '",
+    "日本\ntwo lines",
+    "succeeded",
+    "x" * 100_000,
+)
+DELAYS = (0.0, 100, 3_600.75, 86_400.9)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the attempt that a worker holds ended, as the worker sees it."""
+
+    status: str
+    error: str | None
+    delay: float
+
+    def __repr__(self) -> str:
+        return f"{self.status}{f' with {self.error[:40]!r}' if self.error else ''}, delay {self.delay}"
+
+
+@dataclass(frozen=True)
+class Endings:
+    """Attempts that end."""
+
+    held: Held
+    endings: tuple[Ending, ...]
+    at_once: bool
+
+    def __repr__(self) -> str:
+        return f"{self.held}, and they end as {list(self.endings)}{', all at once' if self.at_once else ''}"
+
+
+def _endings(known: Mapping[str, str]) -> SearchStrategy[Endings]:
+    one = st.tuples(_unnumbered(["running"]), _fates(known), _ending())
+    return st.builds(
+        lambda some, at_once: Endings(
+            Held(_numbered([row for row, _, _ in some]), tuple(fate for _, fate, _ in some)),
+            tuple(ending for _, _, ending in some),
+            at_once,
+        ),
+        st.lists(one, min_size=1, max_size=4),
+        st.booleans(),
+    )
+
+
+def _ending() -> SearchStrategy[Ending]:
+    failures = ["retry", "retry", "failed", "deadletter"]
+    return st.builds(
+        Ending, st.sampled_from(failures), st.sampled_from(TEXTS), st.sampled_from(DELAYS)
+    ) | st.builds(Ending, st.just("succeeded"), st.none(), st.sampled_from([0.0, 100]))
+
+
+def _finishes(side: Side, case: Endings) -> Iterator[Seen]:
+    """Each attempt ends, then the one after it, if there is one; and then each once more, otherwise."""
+    side.offsets |= {f"now + {delay:g} s": timedelta(seconds=delay) for delay in DELAYS[1:]}
+    jobs = _claimed(side, case.held.rows, case.held.fates)
+    wanted = [(job, ending) for job, ending in zip(jobs, case.endings, strict=True)]
+    newer = [
+        (_job(side, job.task_id), ending)
+        for (job, ending), fate in zip(wanted, case.held.fates, strict=True)
+        if fate == AGAIN
+    ]
+    others = [(job, Ending("failed", "another ending", 0.0)) for job, _ in wanted]
+    answers = [_finish_all(side, some, case.at_once) for some in (wanted, newer, others)]
+    what = f"finish, where {case}"
+    for words, some, got in zip(
+        ("the answer", "the answer for the later attempt", "the answer for another ending, afterwards"),
+        (wanted, newer, others),
+        answers,
+        strict=True,
+    ):
+        named = {side.plain(job.task_id): one for (job, _), one in zip(some, got, strict=True)}
+        yield Seen(f"{what}: {words}", named)
+    waits = side.world.sql(
+        "SELECT task_id, extract(epoch FROM next_run_at - updated_at)::float8 AS s FROM tasks"
+    )
+    for (job, ending), answer in zip(wanted, answers[0], strict=True):
+        if answer is True and ending.status == "retry":
+            [got] = [row["s"] for row in waits if row["task_id"] == job.task_id]
+            close = got is not None and abs(got - ending.delay) < 0.5
+            yield Seen(
+                f"{what}: next_run_at of {side.plain(job.task_id)}, in seconds after updated_at",
+                float(ending.delay) if close else got,
+            )
+    yield from _after(side, f"after {what}")
+
+
+def _finish_all(side: Side, pairs: Sequence[tuple[Job, Ending]], at_once: bool) -> list[Any]:
+    outcomes = [(job, side.code.Outcome(Status(one.status), one.error, one.delay)) for job, one in pairs]
+    if at_once:
+        running = [side.start("finish", *pair) for pair in outcomes]
+        return [side.plain(one.result()) for one in running]
+    return [side.plain(side.run("finish", *pair)) for pair in outcomes]
+
+
+# -- the duties: tasks 7 and 13
+
+MOST_TURNS = 12
+
+
+def _sum(side: Side, piece: str, first: Any = 0) -> Any:
+    """How many it did in all, until it said none; or the first answer that is no number."""
+    numbers = [first] if first else []
+    for _ in range(MOST_TURNS):
+        if numbers and (not isinstance(numbers[-1], int) or numbers[-1] < 0):
+            return side.plain(numbers[-1])
+        answer = side.run(piece)
+        if answer == 0 and isinstance(answer, int):
+            return sum(numbers)
+        numbers.append(answer)
+    return f"never 0, in {MOST_TURNS} calls"
+
+
+def _pumps(side: Side, case: tuple[Kept, ...]) -> Iterator[Seen]:
+    _insert(side, case)
+    yield Seen(f"pump_retries until it has none, {_where(case)}: how many in all", _sum(side, "pump_retries"))
+    yield from _after(side, f"after pump_retries, {_where(case)}")
+
+
+def _two_pump(side: Side, case: tuple[Kept, ...]) -> Iterator[Seen]:
+    _insert(side, case)
+    yield from _at_once(side, "pump_retries", case)
+
+
+def _reaps(side: Side, case: tuple[Kept, ...]) -> Iterator[Seen]:
+    _insert(side, case)
+    yield Seen(f"reap until it has none, {_where(case)}: how many in all", _sum(side, "reap"))
+    yield from _after(side, f"after reap, {_where(case)}", open_texts=True)
+
+
+def _two_reap(side: Side, case: tuple[Kept, ...]) -> Iterator[Seen]:
+    _insert(side, case)
+    yield from _at_once(side, "reap", case)
+
+
+def _at_once(side: Side, piece: str, case: tuple[Kept, ...]) -> Iterator[Seen]:
+    running = [side.start(piece, process=process) for process in (0, 1)]
+    answers = [one.result() for one in running]
+    wrong = [answer for answer in answers if not isinstance(answer, int)]
+    number = side.plain(wrong[0]) if wrong else sum(answers) + _sum(side, piece)
+    what = f"{piece} in two processes at once, {_where(case)}"
+    yield Seen(f"{what}: how many in all", number)
+    yield from _after(side, f"after {what}", open_texts=piece == "reap")
