@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from scheduler import connections
+from scheduler import connections, database
 from scheduler.app import App, open_app
 from scheduler.config import Settings
 from scheduler.jobs import Job, Status
@@ -30,6 +30,7 @@ from tests.faults.tools import (
     working,
 )
 from tests.helpers import DIRECT, submit, until, until_status
+from tests.patience import SECONDS
 from tests.proxies import proxied_database
 from workbook.sandbox import Servers
 
@@ -164,24 +165,53 @@ async def test_a_cancel_of_a_row_that_stays_locked_took_too_long(
             assert (await row(api.app, task_id)).status is Status.QUEUED
 
 
-async def test_a_caller_who_leaves_takes_its_statement_along(backends: Servers) -> None:
-    """A deadline that has passed, or a client that is gone: nobody waits for the row any more."""
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No limit of ours ends a statement, so that whatever ends one here is its caller."""
+    for name in connections.LIMITS:
+        monkeypatch.setitem(connections.LIMITS, name, "0")
+    monkeypatch.setattr(database, "ANSWER_SECONDS", 3600)
+
+
+async def test_a_caller_who_leaves_takes_its_statement_along(backends: Servers, endless: None) -> None:
+    """A client that is gone: nobody waits for the row any more."""
     with backends.sandbox() as settings:
         async with serving(settings) as (api, stub):
             (task_id,) = await insert(api.app, 1)
             async with locked(api.app):
-                call = stub.CancelJob(pb.CancelJobRequest(job_id=str(task_id)), timeout=60)
+                call = stub.CancelJob(pb.CancelJobRequest(job_id=str(task_id)), timeout=SECONDS)
 
                 async def waits() -> bool:
                     return await waiting_for_locks(api.app) == 1
 
-                async def has_left() -> bool:
-                    return await waiting_for_locks(api.app) == 0
-
                 await until(waits, "the cancel waits for the row")
                 call.cancel()
-                await until(has_left, "its statement has ended")
+                await until_none_waits(api.app)
             assert (await row(api.app, task_id)).status is Status.QUEUED
+
+
+async def test_a_deadline_that_passes_takes_its_statement_along(backends: Servers, endless: None) -> None:
+    with backends.sandbox() as settings:
+        async with serving(settings) as (api, stub):
+            (task_id,) = await insert(api.app, 1)
+            request = pb.CancelJobRequest(job_id=str(task_id))
+            async with locked(api.app):
+                seconds, has_waited = 0.5, False
+                while not has_waited:  # one that passes before the statement is there says nothing
+                    seconds *= 2
+                    call = asyncio.ensure_future(code_of(stub.CancelJob(request, timeout=seconds)))
+                    while not (call.done() or has_waited):
+                        has_waited = await waiting_for_locks(api.app) == 1
+                    assert await call is grpc.StatusCode.DEADLINE_EXCEEDED
+                    await until_none_waits(api.app)
+            assert (await row(api.app, task_id)).status is Status.QUEUED
+
+
+async def until_none_waits(app: App) -> None:
+    async def none_waits() -> bool:
+        return await waiting_for_locks(app) == 0
+
+    await until(none_waits, "the statement has ended")
 
 
 # --- a database that can't write

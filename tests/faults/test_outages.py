@@ -9,10 +9,12 @@ from uuid import UUID
 
 import pytest
 from scheduler.app import App, open_app
-from scheduler.database import Unavailable
+from scheduler.database import Lost, Unavailable
 from scheduler.entry import Entry
 from scheduler.jobs import Job, Priority, Status
+from scheduler.worker import batches
 from scheduler.worker import worker as worker_module
+from scheduler.worker.batches import fetch_waiting
 from scheduler.worker.maintenance import PatientReaper
 from scheduler.worker.one_job import CLAIM
 from scheduler.worker.service import running_worker
@@ -32,7 +34,8 @@ from tests.faults.tools import (
     stoppable,
 )
 from tests.helpers import submit, until, until_status
-from tests.patience import within
+from tests.patience import SECONDS, within
+from tests.proxies import proxied_database
 from workbook.sandbox import Servers
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.of_reference]
@@ -190,6 +193,24 @@ async def test_a_claim_waits_for_the_database_however_long_it_is_away(
         await until(is_over, "it has asked for longer than a lease")
         await way.back()
         assert {job.task_id for job in await within(claiming, "it has claimed")} == set(ids)
+
+
+async def test_a_statement_that_waits_for_rows_is_given_up_when_the_database_is_silent(
+    backends: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own limit is the database's to keep, and nobody there says that it has passed."""
+    monkeypatch.setattr(batches, "SILENCE_SECONDS", 0.1)
+    async with (
+        opened(backends) as app,
+        proxied_database(app.settings) as (through, way),
+        open_app(through, under_test.parts()) as other,
+    ):
+        way.stall()
+        with pytest.raises(Lost):
+            await within(fetch_waiting(other, 0.1, "SELECT 1 AS one", []), "it has given up")
+        await way.restore()
+        rows = await within(fetch_waiting(other, SECONDS, "SELECT 1 AS one", []), "the next one is answered")
+        assert rows == [{"one": 1}]
 
 
 async def test_a_worker_whose_claim_hangs_runs_its_jobs_once_when_the_database_is_back(
