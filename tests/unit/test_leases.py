@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from scheduler.app import App, open_app
@@ -11,11 +11,13 @@ from scheduler.hints import dead_letters
 from scheduler.job_queue import encode_entry
 from scheduler.jobs import Job, Priority, Status
 from scheduler.parts import reference
-from scheduler.worker.leases import Held, heartbeat
-from scheduler.worker.one_job import Outcome
+from scheduler.worker.batches import fetch_waiting
+from scheduler.worker.leases import HEARTBEAT_OF_LOCKED, Held, heartbeat
+from scheduler.worker.one_job import FINISH_LOCKED, Outcome
 
 from tests.faults.tools import attempt_rows, by_label, counted, insert, queued_ids, row, rows
 from tests.helpers import until
+from tests.patience import SECONDS
 from tests.unit.test_one_job import held, until_waiting
 
 DONE = Outcome(Status.SUCCEEDED)
@@ -106,6 +108,24 @@ async def test_a_heartbeat_of_a_row_that_was_locked_for_a_moment_extends_its_lea
     after = await row(app, job.task_id)
     assert after.lease_expires_at is not None
     assert after.lease_expires_at > after.updated_at
+
+
+@pytest.mark.parametrize("statement", ["heartbeat", "finish"])
+async def test_rows_are_locked_in_the_order_of_their_ids(app: App, statement: str) -> None:
+    """Whoever waits for a row has locked none that comes after it: so no two wait for each other."""
+    ids = sorted((uuid4() for _ in range(5)), reverse=True)
+    jobs = [job for task_id in ids for job in await claimed(app, task_id=task_id)]
+    numbers = [[job.task_id for job in jobs], [job.attempts for job in jobs]]
+    sql, params = {
+        "heartbeat": (HEARTBEAT_OF_LOCKED, [*numbers, 1.0]),
+        "finish": (FINISH_LOCKED, [*numbers, ["failed"] * 5, ["why"] * 5, [0.0] * 5]),
+    }[statement]
+    async with held(app, jobs[-1].task_id):
+        waiting = asyncio.create_task(fetch_waiting(app, SECONDS, sql, params))
+        await until_waiting(app, 1)
+        free = await app.db.fetch_all("SELECT task_id FROM tasks FOR UPDATE SKIP LOCKED")
+    assert {row["task_id"] for row in free} == set(ids[:-1])
+    assert {row["task_id"] for row in await waiting} == set(ids)
 
 
 async def test_a_locked_row_holds_up_no_other_that_is_given_back(app: App) -> None:

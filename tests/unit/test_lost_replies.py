@@ -11,6 +11,7 @@ import pytest
 from scheduler.api.cancel_job import CANCEL
 from scheduler.api.requeue_job import REQUEUE
 from scheduler.app import App, open_app
+from scheduler.database import Lost
 from scheduler.entry import Entry
 from scheduler.jobs import INSERT, NewJob, Priority, Status
 from scheduler.parts import reference
@@ -131,6 +132,31 @@ async def test_jobs_that_are_given_back_are_known_and_given_back_once(app: App, 
     assert {job.task_id for job in returned} == set(ids)
     for job in (await rows(app)).values():
         assert (job.status, job.attempts, job.max_attempts, job.version) == (Status.QUEUED, 1, 4, 3)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "reaped and queued again"])
+async def test_what_another_has_changed_is_not_given_back_by_who_lost_a_reply(app: App, how: str) -> None:
+    """The request is lost, and another comes first."""
+    (task_id,) = await insert(app, 1)
+    jobs = await app.parts.claim(app, [Entry(task_id, "noop", Priority.DEFAULT)])
+    fetch_all = app.db.fetch_all
+    first = [GIVE_BACK]
+
+    async def loses(sql: str, *arguments: Any) -> Any:
+        if sql not in first:
+            return await fetch_all(sql, *arguments)
+        first.clear()
+        if how == "cancelled":
+            assert await app.parts.cancel_in_database(app, task_id)
+        else:
+            await fetch_all("UPDATE tasks SET lease_expires_at = now() - interval '1 second'")
+            assert await app.parts.reap(app) == await app.parts.pump_retries(app) == 1
+        raise Lost("no reply")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app.db, "fetch_all", loses)
+        assert await app.parts.give_back(app, jobs) == []
+    assert not first
 
 
 async def due_for(app: App, duty: Due) -> set[UUID]:
