@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from scheduler.app import App
+from scheduler.database import Unavailable
 from scheduler.jobs import Job, Status
 from scheduler.worker import unhandled
 from scheduler.worker.handlers import Handlers
@@ -116,6 +117,65 @@ async def test_an_entry_that_came_in_the_last_turn_before_the_stop_is_given_back
         task_id = await submit(app, "of_the_new_version")
         left = unhandled.Unhandled(app)
         assert await left.without(await app.parts.take(app, 1)) == []
+        await left.close()
+        assert await queued_ids(app) == [task_id]
+
+
+@pytest.mark.parametrize("how", ["cancelled", "deleted"])
+async def test_an_entry_of_no_handler_s_whose_job_is_over_does_not_go_round(
+    backends: Servers, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(unhandled, "PAUSE_SECONDS", 600)
+    async with opened(backends) as app:
+        ids = [await submit(app, "of_the_new_version") for _ in range(2)]
+        entries = await app.parts.take(app, 2)
+        if how == "cancelled":
+            assert await app.parts.cancel_in_database(app, ids[0])
+        else:
+            await app.db.fetch_all("DELETE FROM tasks WHERE task_id = %s", [ids[0]])
+        left = unhandled.Unhandled(app)
+        to_be_claimed = await left.without(entries)
+        assert [entry.task_id for entry in to_be_claimed] == ids[:1]
+        assert await app.parts.claim(app, to_be_claimed) == []
+        await left.close()
+        assert await queued_ids(app) == ids[1:]
+
+
+async def test_a_worker_that_holds_much_that_it_has_no_handler_for_takes_its_time(
+    backends: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unhandled, "PAUSE_SECONDS", 600)
+    monkeypatch.setattr(unhandled, "MOST_HELD", 1)
+    async with opened(backends) as app:
+        for _ in range(2):
+            await submit(app, "of_the_new_version")
+        entries = await app.parts.take(app, 2)
+        left = unhandled.Unhandled(app)
+        assert await left.without(entries[:1]) == []
+        taking = asyncio.create_task(left.without(entries[1:]))
+        await until(lambda: len(left._held) == 2, "it holds them all")
+        assert not taking.done()
+        taking.cancel()
+        await left.close()
+        assert await left.without([]) == []
+        assert not left._held
+
+
+async def test_entries_are_given_back_when_the_database_cannot_be_asked_about_them(
+    backends: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(backends) as app:
+        task_id = await submit(app, "of_the_new_version")
+        entries = await app.parts.take(app, 1)
+
+        async def fails(sql: str, *arguments: object) -> None:
+            raise Unavailable("not now")
+
+        left = unhandled.Unhandled(app)
+        with monkeypatch.context() as patch:
+            patch.setattr(app.db, "fetch_all", fails)
+            with pytest.raises(Unavailable):
+                await left.without(entries)
         await left.close()
         assert await queued_ids(app) == [task_id]
 

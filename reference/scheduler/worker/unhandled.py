@@ -2,7 +2,8 @@
 
 So such a job is left to others: its entry goes back to the queue after a pause, and no attempt is begun. Only a job
 that has waited for long, so that nobody may have its handler, is claimed all the same. Its attempt fails then, and
-after its attempts it ends.
+after its attempts it ends. And an entry whose job has ended meanwhile is left to the claim, which finds nothing: it
+would go round for ever.
 """
 
 import asyncio
@@ -19,9 +20,9 @@ log = logging.getLogger(__name__)
 PAUSE_SECONDS = 1.0
 MOST_HELD = 1_000
 
-WAITED = """
+WAITS = """
     SELECT task_id FROM tasks
-    WHERE task_id = ANY(%s::uuid[]) AND status = 'queued' AND queued_at < now() - %s * interval '1 second'
+    WHERE task_id = ANY(%s::uuid[]) AND status = 'queued' AND queued_at >= now() - %s * interval '1 second'
 """
 
 
@@ -45,8 +46,8 @@ class Unhandled:
         if not unknown:
             return list(entries)
         self._name(unknown)
-        waited = await self._waited(unknown)
-        left = {entry for entry in unknown if entry.task_id not in waited}
+        waiting = await self._waiting(unknown)
+        left = {entry for entry in unknown if entry.task_id in waiting}
         self._return_later(left)
         if len(self._held) > MOST_HELD:
             await asyncio.sleep(PAUSE_SECONDS)  # the queue is full of them: do not go round with all of it
@@ -58,10 +59,10 @@ class Unhandled:
         self._closing.set()
         await asyncio.gather(*self._returns)
 
-    async def _waited(self, entries: list[Entry]) -> set[object]:
+    async def _waiting(self, entries: list[Entry]) -> set[object]:
         ids = [entry.task_id for entry in entries]
         try:
-            rows = await self._app.db.fetch_all(WAITED, [ids, self._app.settings.unknown_type_seconds])
+            rows = await self._app.db.fetch_all(WAITS, [ids, self._app.settings.unknown_type_seconds])
         except BaseException:
             self._return_later(set(entries))
             raise
