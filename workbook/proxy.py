@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that can be cut: how a test makes a service go away, and come back."""
+"""A TCP proxy on loopback that can be cut, and held up: how a test makes a service go away, slow, and come back."""
 
 import asyncio
 import threading
@@ -10,12 +10,17 @@ T = TypeVar("T")
 
 
 class Proxy:
-    """Forwards a free port to `host:port`. `cut` ends all connections and refuses new ones until `mend`."""
+    """Forwards a free port to `host:port`. `cut` ends all connections and refuses new ones until `mend`.
+
+    After `hold` it takes what is sent and passes nothing on, until `mend`.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._writers: set[asyncio.StreamWriter] = set()
         self._is_cut = False
+        self._flows = asyncio.Event()
+        self._flows.set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._thread.start()
@@ -27,9 +32,14 @@ class Proxy:
         self._is_cut = True
         self._call(self._hang_up())
 
+    def hold(self) -> None:
+        """Make the service so slow that nothing of it is heard."""
+        self._loop.call_soon_threadsafe(self._flows.clear)
+
     def mend(self) -> None:
         """Make it come back."""
         self._is_cut = False
+        self._loop.call_soon_threadsafe(self._flows.set)
 
     def close(self) -> None:
         """Stop forwarding, for good."""
@@ -48,18 +58,18 @@ class Proxy:
             return
         there_reader, there_writer = await asyncio.open_connection(*self._target)
         self._writers |= {writer, there_writer}
-        await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
+        await asyncio.gather(self._pump(reader, there_writer), self._pump(there_reader, writer))
         self._writers -= {writer, there_writer}
 
     async def _hang_up(self) -> None:
         for writer in list(self._writers):
             writer.transport.abort()
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError, OSError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    with suppress(ConnectionError, OSError, RuntimeError):
-        writer.close()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, OSError):
+            while data := await reader.read(65_536):
+                await self._flows.wait()
+                writer.write(data)
+                await writer.drain()
+        with suppress(ConnectionError, OSError, RuntimeError):
+            writer.close()

@@ -139,6 +139,10 @@ class World:
         self._stub()  # the server is there before the call's thread asks for it
         return Calling(lambda within: self.call(method, within, **fields))
 
+    def serve(self) -> None:
+        """Start the server, if no call has: from now on `world.app` is its own."""
+        self._stub()
+
     def stream(self, method: str, **fields: Any) -> "Stream":
         """Begin a streaming RPC."""
         stub, request = self._request(method, fields)
@@ -279,20 +283,21 @@ class World:
             connection.close()
 
     @contextmanager
-    def redis_stands_still(self) -> Iterator[None]:
-        """While the block runs, whatever the server asks of Redis waits for its end."""
+    def redis_stands_still(self) -> Iterator[Event]:
+        """While the block runs, whatever the server asks of Redis waits for its end. The event says that it asked."""
         self._stub()
         pool: Any = self.app.queue.redis.connection_pool
-        ordinary, over = pool.get_connection, Event()
+        ordinary, asked, over = pool.get_connection, Event(), Event()
 
         async def patiently(*args: Any, **kwargs: Any) -> Any:
+            asked.set()
             while not over.is_set():  # noqa: ASYNC110  (the thread of the test sets it)
                 await asyncio.sleep(0.005)
             return await ordinary(*args, **kwargs)
 
         pool.get_connection = patiently
         try:
-            yield
+            yield asked
         finally:
             pool.get_connection = ordinary
             over.set()

@@ -1,0 +1,38 @@
+"""The hint goes out inside the transaction."""
+
+import logging
+
+from redis.exceptions import RedisError
+from scheduler.api import cancel_job as reference
+from scheduler.errors import JobNotFound
+from scheduler.jobs import Job, get_job_row, parse_job_id
+from scheduler.v1 import scheduler_pb2 as pb
+
+TEST = "test_task_3_agrees_with_the_reference_on_every_input"
+SAYS = "it is still queued"
+
+log = logging.getLogger("cancel")
+
+
+async def cancel_job(app, request, context):
+    task_id = parse_job_id(request.job_id)
+
+    async def work(connection):
+        cursor = await connection.execute(reference.CANCEL, [task_id])
+        row = await cursor.fetchone()
+        if row is not None:
+            app.hints.changed([task_id])
+        return row
+
+    row = await app.db.transaction(work)
+    if row is None:
+        if await get_job_row(app, task_id) is None:
+            raise JobNotFound(task_id)
+        return pb.CancelJobResponse(cancelled=False)
+    job = Job.from_row(row)
+    try:
+        await app.parts.remove_entry(app, job)
+        await app.queue.redis.zrem("leases", str(task_id))
+    except RedisError as error:
+        log.warning("an entry stays: %r", error)
+    return pb.CancelJobResponse(cancelled=True)

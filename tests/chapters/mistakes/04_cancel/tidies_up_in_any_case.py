@@ -1,0 +1,29 @@
+"""The entry and the lease go although no row came back."""
+
+import logging
+
+from redis.exceptions import RedisError
+from scheduler.errors import JobNotFound
+from scheduler.jobs import get_job_row, parse_job_id
+from scheduler.v1 import scheduler_pb2 as pb
+
+TEST = "test_task_3_agrees_with_the_reference_on_every_input"
+SAYS = "what Redis holds after CancelJob"
+
+log = logging.getLogger("cancel")
+
+
+async def cancel_job(app, request, context):
+    task_id = parse_job_id(request.job_id)
+    job = await app.parts.cancel_in_database(app, task_id)
+    seen = job or await get_job_row(app, task_id)
+    if seen is None:
+        raise JobNotFound(task_id)
+    if job is not None:
+        app.hints.changed([task_id])
+    try:
+        await app.parts.remove_entry(app, seen)
+        await app.queue.redis.zrem("leases", str(task_id))
+    except RedisError as error:
+        log.warning("an entry stays: %r", error)
+    return pb.CancelJobResponse(cancelled=job is not None)
