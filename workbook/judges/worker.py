@@ -32,7 +32,8 @@ WORKERS = ("host:1", "another/1")
 def task_1(judge: Judge) -> None:
     judge.compare(_queues(), _takes, examples=40)
     judge.compare(st.sampled_from(list(Priority)[1:]), _urgent_comes_in)
-    judge.compare(st.just("a second"), _pop_under_way)
+    judge.compare(st.just("slow"), _pop_under_way)
+    judge.compare(st.just("empty"), _pop_that_waits)
 
 
 def task_2(judge: Judge) -> None:
@@ -67,6 +68,7 @@ def task_5(judge: Judge) -> None:
 
 def task_6(judge: Judge) -> None:
     judge.compare(_endings(FATES), _finishes, examples=45)
+    judge.compare(st.sampled_from(ONE_ENDING), _finishes, examples=2 * len(ONE_ENDING))
     judge.compare(_rivals(("retry", "cancelled"), "running"), _finish_beside_a_rival, examples=6)
 
 
@@ -367,17 +369,38 @@ def _pop_under_way(side: Side, case: str) -> Iterator[Seen]:
         world.until(lambda: popping or running.done, "take popped")
         world.redis.lpush("q:high", raw)
         world.jump(2)
-        ended = running.done
     finally:
         client.execute_command = ordinary
         world.let_go(over)
     answer = running.result()
+    if isinstance(answer, list) and not answer:  # it may have kept the pop for the next take
+        answer = side.run("take", 1)
     what = "take(app, 1), of which Redis answers the pop after two seconds by the clock of the event loop: "
     yield Seen(
         f"{what}the pop", "was cancelled, and Redis may have handed an entry out" if cancelled else "goes on"
     )
-    if not ended:
-        yield Seen(f"{what}the answer", side.plain(answer))
+    yield Seen(f"{what}the entries, those of the next take included", side.plain(answer))
+
+
+def _pop_that_waits(side: Side, case: str) -> Iterator[Seen]:
+    """A client without await holds the loop up for as long as the pop waits. Whoever looks now and then is not seen."""
+    goes_on = any(_goes_on_beside_a_pop(side) for _ in range(LOOKS))
+    yield Seen("while take waits for an entry, the event loop", "goes on" if goes_on else "stands still")
+
+
+def _goes_on_beside_a_pop(side: Side) -> bool:
+    world, running = side.world, side.start("take", 1)
+    world.until(lambda: running.done or world.waiting_pops(), "take popped")
+    waited = not running.done
+    world.turns()
+    goes_on = not waited or not running.done
+    world.end_waiting_pops()
+    running.result()
+    return goes_on
+
+
+LOOKS = 3
+"""A machine may sleep for as long as a pop waits, once."""
 
 
 # -- task 2
@@ -906,6 +929,16 @@ def _endings(known: Mapping[str, str]) -> SearchStrategy[Endings]:
         st.lists(one, min_size=1, max_size=4),
         st.booleans(),
     )
+
+
+ONE_ENDING = [
+    Endings(_mixed_up((2, "still runs")), (Ending(status, error, delay),), False)
+    for status, error, delay in [
+        *[("failed", error, 0.0) for error in TEXTS],
+        *[("retry", TEXTS[0], delay) for delay in DELAYS],
+        *[("deadletter", TEXTS[0], delay) for delay in DELAYS[:2]],
+    ]
+]
 
 
 def _ending() -> SearchStrategy[Ending]:

