@@ -16,6 +16,7 @@ with world.locked(job, …) as lock:      a change in an open transaction: how r
 """
 
 import asyncio
+import linecache
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -51,7 +52,7 @@ from workbook.patience import stretched
 from workbook.proxy import Proxy
 from workbook.recorder import Recorder
 from workbook.stream import WITHIN, RpcFailed, Stream, brief
-from workbook.watchdog import Place
+from workbook.watchdog import Place, short
 
 
 class World:
@@ -481,7 +482,10 @@ class WorkerUnderTest:
             self._world.end_waiting_pops()
             time.sleep(0.005)
         if not waiting.done:
-            raise Hang(self._world.blocking_line() or f"Worker.stop did not return within {within:g} s")
+            raise Hang(
+                self._world.blocking_line()
+                or f"expected Worker.stop to return; {within:g} s later it has not, and {self.waits_at()}"
+            )
         waiting.result()
 
     def until(self, look: Callable[[], Any], what: str, within: float = WITHIN) -> Any:
@@ -501,12 +505,41 @@ class WorkerUnderTest:
             self.running.result()
             raise AssertionError("Worker.run returned although nobody had called stop")
 
+    def waits_at(self) -> str:
+        """Where `run` is just now, as far as it waits in the code under test."""
+        if self.running.done:
+            return "Worker.run has ended"
+        files = files_of(type(self.piece))
+        lines: list[str] = self._world.run(
+            lambda app: [line for one in asyncio.all_tasks() if (line := _line(one, files))]
+        )
+        return f"Worker's coroutines wait at {'; '.join(lines)}" if lines else "Worker.run goes on"
+
     def give_up(self) -> None:
         """End it whatever it does: for the end of a test."""
         if not self.running.done:
             with suppress(BaseException):
                 self.stop(within=2)
         self.running.cancel()
+
+
+def files_of(worker: type) -> set[str]:
+    """Where a class was written."""
+    written = {getattr(one, "__code__", None) for base in worker.__mro__ for one in vars(base).values()}
+    return {code.co_filename for code in written if code is not None}
+
+
+def _line(task: "asyncio.Task[Any]", files: set[str]) -> str | None:
+    """The innermost line in these files where a task waits."""
+    waits: Any = task.get_coro()
+    found = None
+    while waits is not None:
+        frame = getattr(waits, "cr_frame", None)
+        if frame is not None and frame.f_code.co_filename in files:
+            source = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+            found = f"{short(frame.f_code.co_filename)}:{frame.f_lineno}: {source}"
+        waits = getattr(waits, "cr_await", None)
+    return found
 
 
 class Lock:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from dataclasses import replace
 
-from redis.exceptions import RedisError
 from scheduler.database import Unavailable
 from scheduler.jobs import Status
 
@@ -38,7 +37,7 @@ class Worker:
         try:
             entries = await self.app.parts.take(self.app, 1)
             jobs = await self.app.parts.claim(self.app, entries) if entries else []
-        except (RedisError, Unavailable, OSError) as error:
+        except Exception as error:
             log.warning("waiting: %r", error)
             await asyncio.sleep(0.05)
             return False
