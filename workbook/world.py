@@ -484,7 +484,7 @@ class WorkerUnderTest:
         if not waiting.done:
             raise Hang(
                 self._world.blocking_line()
-                or f"expected Worker.stop to return; {within:g} s later it has not, and {self.waits_at()}"
+                or f"Worker.stop did not return within {within:g} s: {self.waits_at()}"
             )
         waiting.result()
 

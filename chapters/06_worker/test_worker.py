@@ -1920,6 +1920,10 @@ def test_task_14_does_not_cut_a_finish(code, world, gate):
     worker.stop()
 
 
+def test_task_14_agrees_with_the_reference_on_every_input(judge):
+    judge.task(14)
+
+
 # -- task 15, stretch
 
 

@@ -1,4 +1,4 @@
-"""What chapter 06 is judged on: the functions. What the class `Worker` must do stands beside its own tests.
+"""What chapter 06 is judged on: the functions here, and the class `Worker` in `worker_class`.
 
 Open in the contract: how many entries a take brings and how many rows a pump or a reaper does at once, in which order
 rows come back, what a worker calls itself, in which words an error is told, whether an attempt that ended is said to
@@ -22,7 +22,11 @@ from scheduler.jobs import Job, PermanentError, Priority, Status
 
 from workbook.judge import Judge, Row, Seen, Side
 from workbook.judges import odd
+from workbook.judges.worker_class import drain, task_8, task_9, task_10, task_14
 from workbook.world import World
+
+__all__ = ["task_8", "task_9", "task_10", "task_14"]
+"""The class's, for the judge looks for all tasks here."""
 
 FAR = datetime(2124, 5, 17, 12, 0, 0, 654_321, UTC)
 LAST_ERRORS = (None, "RuntimeError: earlier", "lease expired")
@@ -99,6 +103,7 @@ def task_15(judge: Judge) -> None:
     judge.compare(_held(ALL_FATES), _gives_back, examples=45)
     judge.compare(st.sampled_from(MIXED_UP), _gives_back, examples=2 * len(MIXED_UP))
     judge.compare(_rivals(("running", "retry", "cancelled"), "running"), _give_back_beside_a_rival, 10)
+    drain(judge)
 
 
 # -- rows of every kind

@@ -1,4 +1,4 @@
-"""What the class `Worker` does in time: chapter 06, tasks 8 to 10.
+"""What the class `Worker` does in time: chapter 06, tasks 8 to 10, 14 and 15.
 
 Its pieces are played here, without a database: what `take` brings, whom `claim` loses to, which handler fails and how,
 says a script; what the worker asked for, ran and finished is noted. What is judged holds for each right design: so
@@ -7,7 +7,8 @@ each script is played once, and not compared with the reference, which only has 
 Open, and accepted: how long a pause is, in which order jobs are started and finished, whether entries are taken one
 by one, whether a slot is free when its handler has ended or only when its finish is written, whether a finish that
 failed is tried again, whether a take's failure is logged each time, what becomes of a piece that raises what is no
-`Exception`, and, after `stop`, whether an entry that the last take brought is run or pushed back.
+`Exception`, whether a lost job's finish is tried (the fence refuses it), what a `give_back` that raises comes to,
+and, after `stop`, whether an entry that the last take brought is run or pushed back.
 """
 
 import asyncio
@@ -41,6 +42,8 @@ NOTHING = "nothing came"
 AWAY = "take raised ConnectionError"
 TAKE_BUG = "take raised RuntimeError"
 
+BEAT = "heartbeat raised"
+
 ENDS = "a job that succeeds"
 RETRIES = "a job that fails"
 FAILS = "a job that fails for good"
@@ -55,11 +58,13 @@ TWICE = "an entry that came twice"
 CLAIM_AWAY = "an entry whose claim raises Unavailable"
 CLAIM_BUG = "an entry whose claim raises RuntimeError"
 HOLDS = "a job that runs until it is told"
+TIDIES = "a job that tidies up for a while when it is cancelled"
+STUBBORN = "a job that fails when it is cancelled"
 
 ANSWERS = (NOTHING, AWAY, TAKE_BUG)
 BUGS = (HANDLER_BUG, DECIDE_BUG, DELAY_BUG, FINISH_BUG)
 """Each is the failure of one job, and the log must have it."""
-FAULTS = (AWAY, TAKE_BUG, CLAIM_AWAY, CLAIM_BUG)
+FAULTS = (AWAY, TAKE_BUG, CLAIM_AWAY, CLAIM_BUG, BEAT)
 """Each is a failure of a turn, and the log must have the first at least."""
 KINDS = (
     ENDS,
@@ -116,6 +121,39 @@ def task_10(judge: Judge) -> None:
         _stops(bench)
 
 
+def task_14(judge: Judge) -> None:
+    cases: list[tuple[tuple[str, ...], set[int], tuple[type[Exception], ...]]] = [
+        ((HOLDS,), {0}, ()),
+        ((HOLDS, HOLDS), {1}, ()),
+        ((TIDIES, HOLDS), {0}, ()),
+        ((STUBBORN, HOLDS), {0}, ()),
+        ((HOLDS, HOLDS, HOLDS), {0, 2}, ()),
+        ((HOLDS, TIDIES, STUBBORN), {0, 1, 2}, ()),
+        *(((HOLDS, HOLDS), {0}, (fault,) * 2) for fault in (Unavailable, RuntimeError, TimeoutError)),
+    ]
+    for script, lost, faults in cases:
+        with played(judge.mine, script, len(script), Leased, faults=faults) as bench:
+            _gives_up_what_is_lost(bench, lost)
+            _ended_once(bench)
+            _logged(bench)
+
+
+def drain(judge: Judge) -> None:
+    """The class's part of task 15."""
+    cases: list[tuple[tuple[str, ...], set[int]]] = [
+        ((HOLDS,), set()),
+        ((TIDIES,), set()),
+        ((HOLDS, HOLDS), {1}),
+        ((STUBBORN, HOLDS), set()),
+        ((HOLDS, TIDIES, HOLDS), set()),
+    ]
+    for script, lost in cases:
+        with played(judge.mine, script, len(script), Leased, grace=0.6) as bench:
+            _gives_back(bench, lost)
+    with played(judge.mine, (HOLDS, HOLDS), 2, Leased, grace=1200) as bench:
+        _gives_nothing_back(bench)
+
+
 def mixtures(number: int, length: int) -> list[tuple[str, ...]]:
     """Scripts of everything that can happen, the same in each run."""
     chance = random.Random(6)
@@ -142,6 +180,7 @@ class Bench:
         self.too_many: tuple[int, int] | None = None
         """The first take that asked for more than could be started: its limit, and how many slots were free."""
         self.odd_limit: Any = None
+        self.lost: set[UUID] = set()
         self.claims = 0
         """How many claims are under way."""
         self.claimed: list[UUID] = []
@@ -370,14 +409,14 @@ class Bench:
 class Stopped(Bench):
     """A worker that is stopped while one of its pieces is held up."""
 
-    def __init__(self, side: Side, script: Iterable[str], pool: int, held: str = "") -> None:
+    def __init__(self, side: Side, script: Iterable[str], pool: int, held: str = "", **settings: Any) -> None:
         self.held = held
         self.reached = 0
         self.go = asyncio.Event()
         self.cut: list[str] = []
         self.at_its_end: dict[str, int] = {}
         self.tasks_before = side.world.tasks()
-        super().__init__(side, script, pool)
+        super().__init__(side, script, pool, **settings)
 
     async def _hold(self, piece: str) -> None:
         if piece == self.held:
@@ -419,6 +458,70 @@ class Stopped(Bench):
     def open(self) -> None:
         self.world.run(lambda app: self.go.set())
         super().open()
+
+
+class Leased(Stopped):
+    """A worker whose jobs have leases, and may lose them."""
+
+    def __init__(
+        self,
+        side: Side,
+        script: Iterable[str],
+        pool: int,
+        faults: Iterable[type[Exception]] = (),
+        grace: float = 1200,
+    ) -> None:
+        self.faults = deque(faults)
+        self.beats: list[list[UUID]] = []
+        """What each heartbeat that worked was asked for."""
+        self.given_back: Counter[UUID] = Counter()
+        self.too_early: list[UUID] = []
+        """Jobs that were given back while their handler was at it."""
+        settings: dict[str, Any] = {
+            "heartbeat_seconds": 0.4,
+            "lease_seconds": 15,
+            "shutdown_grace_seconds": grace,
+        }
+        super().__init__(side, script, pool, **settings)
+
+    def pieces(self) -> dict[str, Any]:
+        return {**super().pieces(), "heartbeat": self.heartbeat, "give_back": self.give_back}
+
+    async def heartbeat(self, app: Any, jobs: Iterable[Job]) -> set[UUID]:
+        ids = [job.task_id for job in jobs]
+        await asyncio.sleep(0)
+        if ids and self.faults and self.running:
+            self.failed[BEAT] += 1
+            raise self.faults.popleft()("the database is away (says this test)")
+        if ids:
+            self.beats.append(ids)
+        return set(ids) - self.lost
+
+    async def give_back(self, app: Any, jobs: Iterable[Job]) -> list[Job]:
+        jobs = list(jobs)
+        self.too_early += [job.task_id for job in jobs if job.task_id in self.running]
+        await asyncio.sleep(0)
+        over = self.lost | {task_id for task_id, _ in self.finished}
+        ours = [job for job in jobs if job.task_id not in over]
+        self.given_back.update(job.task_id for job in ours)
+        return [replace(job, status=Status.QUEUED) for job in ours]
+
+    async def handler(self, kind: str, job: Job) -> Exception | None:
+        if kind not in (TIDIES, STUBBORN):
+            return await super().handler(kind, job)
+        try:
+            await self.over.wait()
+        except asyncio.CancelledError:
+            for _ in range(5):
+                await asyncio.sleep(0.001)
+            if kind == TIDIES:
+                raise
+            self.cancelled.append(job.task_id)
+            return RuntimeError("cut off in the middle")
+        return None
+
+    async def finish(self, app: Any, job: Job, outcome: Outcome) -> bool:
+        return job.task_id not in self.lost and await super().finish(app, job, outcome)
 
 
 class _Kept(logging.Handler):
@@ -534,7 +637,13 @@ def _ended_once(bench: Bench) -> None:
     written = Counter(task_id for task_id, _ in bench.finished)
     for task_id in bench.claimed:
         kind = bench.kinds[task_id]
-        wanted = (0,) if kind in (*BUGS, TOO_LATE) else (0, 1) if kind == FINISH_AWAY else (1,)
+        wanted = (
+            (0,)
+            if kind in (*BUGS, TOO_LATE) or task_id in bench.lost
+            else (0, 1)
+            if kind == FINISH_AWAY
+            else (1,)
+        )
         assert written[task_id] in wanted, diagnose(
             f"{bench.case}: how often {bench.name(task_id)} was finished", written[task_id], wanted[0]
         )
@@ -614,6 +723,126 @@ def _all_is_over(bench: Stopped, takes: int) -> None:
         sorted(getattr(task.get_coro(), "__qualname__", "a task") for task in left),
         "none that did not run before",
     )
+
+
+def _gives_up_what_is_lost(bench: Leased, lost: set[int]) -> None:
+    """The handlers of lost jobs are cancelled, and no other's; their slots are used again."""
+    first = _all_begin(bench)
+    if bench.faults:
+        bench.told += f", whose first heartbeats raise {type(bench.faults[0]('')).__name__}"
+    came = bench.comes(lambda: not bench.faults and set(first) <= _named(bench.beats))
+    assert not bench.cancelled, (
+        f"{bench.case}: expected no handler to be cancelled yet; got {len(bench.cancelled)}"
+    )
+    assert came, (
+        f"{bench.case}: expected heartbeats for all of them; within 5 s {len(_named(bench.beats))} of {len(first)} "
+        f"were named in one that worked; {bench.worker.waits_at()}"
+    )
+    bench.lost |= {first[number] for number in lost}
+    bench.told += f", of which {len(lost)} {'was' if len(lost) == 1 else 'were'} then missing from the answer"
+    gone = bench.comes(lambda: not bench.running & bench.lost)
+    assert gone, (
+        f"{bench.case}: expected the handlers of those to be cancelled; 5 s later {len(bench.running & bench.lost)} "
+        f"run, and {bench.worker.waits_at()}"
+    )
+    kept = set(first) - bench.lost
+    bench.put(*[HOLDS] * (len(lost) + 1))
+    bench.told += f", and then {len(lost) + 1} × {HOLDS}"
+    bench.comes(lambda: len(bench.running) >= bench.pool)
+    bench.world.turns()
+    bench.check()
+    assert set(bench.cancelled) == bench.lost, diagnose(
+        f"{bench.case}: whose handlers were cancelled",
+        sorted(map(bench.name, bench.cancelled)),
+        sorted(map(bench.name, bench.lost)),
+    )
+    assert len(bench.running) == bench.pool, (
+        f"{bench.case}: expected {bench.pool} handlers to run at once; got {len(bench.running)}, 5 s later "
+        f"({bench.stands()}). The slot of a job that was lost is free when its handler has ended"
+    )
+    now, so_far = set(bench.running), len(bench.beats)
+    bench.comes(lambda: all(_times(bench.beats[so_far:], one) >= 3 for one in now))
+    assert now <= _named(bench.beats[so_far:]), (
+        f"{bench.case}: expected heartbeats for the {len(now)} jobs that run, and within 5 s "
+        f"{len(now & _named(bench.beats[so_far:]))} of them were named in one"
+    )
+    assert not bench.lost & _named(bench.beats[-bench.pool :]), (
+        f"{bench.case}: expected heartbeats for jobs that run, and they still name one that was lost, whose handler "
+        "has ended"
+    )
+    bench.open()
+    came = bench.comes(lambda: bench.is_idle and len(bench.finished) >= len(kept) + len(lost) + 1)
+    assert came, (
+        f"{bench.case}: expected all others to be finished; 5 s after they were told {bench.stands()}"
+    )
+    bench.world.turns()
+
+
+def _all_begin(bench: Bench) -> list[UUID]:
+    came = bench.comes(lambda: len(bench.running) == bench.pool)
+    assert came, f"{bench.case}: expected all of them to run at once; 5 s later {bench.stands()}"
+    return list(bench.kinds)
+
+
+def _named(beats: Iterable[Iterable[UUID]]) -> set[UUID]:
+    return {one for ids in beats for one in ids}
+
+
+def _times(beats: Iterable[Sequence[UUID]], one: UUID) -> int:
+    return sum(one in ids for ids in beats)
+
+
+def _gives_back(bench: Leased, lost: set[int]) -> None:
+    """What does not end within the grace is cancelled and given back, each once, and its entry pushed."""
+    first = _all_begin(bench)
+    bench.lost |= {first[number] for number in lost}
+    bench.told += ", and stop was called" + (", while one was lost" if lost else "")
+    _is_stopped(bench)
+    assert not bench.too_early, (
+        f"{bench.case}: {bench.name(bench.too_early[0])} was given back while its handler was still at it; expected "
+        "give_back when it has stopped"
+    )
+    written = Counter(task_id for task_id, _ in bench.finished)
+    for task_id in first:
+        got = (written[task_id], bench.given_back[task_id])
+        wanted = [(0, 0)] if task_id in bench.lost else [(0, 1)]
+        if bench.kinds[task_id] == STUBBORN:
+            wanted.append((1, 0))
+        assert got in wanted, diagnose(
+            f"{bench.case}: how often {bench.name(task_id)} was finished, and given back", got, wanted[0]
+        )
+    pushed = sum(bench.world.redis.llen(f"q:{priority}") for priority in Priority)
+    assert pushed == bench.given_back.total(), diagnose(
+        f"{bench.case}: entries in the queues, where give_back returned {bench.given_back.total()} jobs",
+        pushed,
+        bench.given_back.total(),
+    )
+
+
+def _gives_nothing_back(bench: Leased) -> None:
+    """What ends within the grace is finished, and not given back."""
+    first = _all_begin(bench)
+    bench.told += ", and stop was called, and then they were told"
+    stopping = bench.world.start(bench.stop)
+    bench.world.turns()
+    bench.open()
+    _is_stopped(bench, stopping)
+    got = (len(bench.finished), bench.given_back.total())
+    assert got == (len(first), 0), diagnose(
+        f"{bench.case}: jobs that were finished, and given back", got, (len(first), 0)
+    )
+
+
+def _is_stopped(bench: Leased, stopping: Any = None) -> None:
+    stopping = stopping or bench.world.start(bench.stop)
+    with suppress(Hang):
+        bench.world.until(lambda: stopping.done, "")
+    assert stopping.done, (
+        f"{bench.case}: expected stop to return; 5 s later it has not, and {bench.worker.waits_at()}"
+    )
+    stopping.result()
+    bench.world.turns()
+    _all_is_over(bench, bench.takes)
 
 
 def _waited_with_await(bench: Bench) -> None:

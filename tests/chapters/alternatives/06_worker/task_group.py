@@ -97,11 +97,14 @@ class Worker:
         while True:
             await asyncio.sleep(self.app.settings.heartbeat_seconds)
             held = dict(self.held)
-            with suppress(Exception):
+            try:
                 ours = await self.app.parts.heartbeat(self.app, list(held.values()))
-                for task, job in held.items():
-                    if job.task_id not in ours:
-                        task.cancel()
+            except Exception as error:
+                log.warning("a heartbeat failed: %s", error)
+                continue
+            for task, job in held.items():
+                if job.task_id not in ours:
+                    task.cancel()
 
     async def drain(self):
         grace = self.app.settings.shutdown_grace_seconds
