@@ -21,22 +21,25 @@ WITHIN = 5.0
 class RpcFailed(Exception):
     """An RPC ended with another status than OK."""
 
-    def __init__(self, code: grpc.StatusCode, details: str, fields: Sequence[str] = ()) -> None:
-        super().__init__(f"{code.name}: {details}")
+    def __init__(
+        self, code: grpc.StatusCode, details: str, fields: Sequence[str] = (), call: str = ""
+    ) -> None:
+        asked = f"{call} should have been answered, and ended with " if call else ""
+        super().__init__(f"{asked}{code.name}: {details}")
         self.code = code
         self.details = details
         self.fields = list(fields)
         """The fields that its google.rpc.BadRequest names; none if it carries no such detail."""
 
     @classmethod
-    def of(cls, error: Any) -> "RpcFailed":
-        """What a client's `grpc.RpcError` says."""
+    def of(cls, error: Any, call: str = "") -> "RpcFailed":
+        """What a client's `grpc.RpcError` says. `call` is what was asked, in words."""
         status = rpc_status.from_call(error)
         wrong = error_details_pb2.BadRequest()
         for detail in status.details if status is not None else ():
             detail.Unpack(wrong)
         fields = [violation.field for violation in wrong.field_violations]
-        return cls(error.code(), error.details() or "", fields)
+        return cls(error.code(), error.details() or "", fields, call)
 
 
 class Stream:

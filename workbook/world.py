@@ -130,7 +130,7 @@ class World:
                     self._loop.blocking_line() or f"{method} did not answer within {within:g} s"
                 ) from None
             self._recorder.raise_first()
-            raise RpcFailed.of(error) from None
+            raise RpcFailed.of(error, f"{method}({_told(fields)})") from None
         self._note(method, fields, brief(answer))
         self._recorder.raise_first()
         return answer
@@ -383,8 +383,7 @@ class World:
         return getattr(self._stub(), method), message(**values)
 
     def _note(self, method: str, fields: dict[str, Any], answer: str) -> None:
-        asked = ", ".join(f"{name}={brief(value)}" for name, value in fields.items())
-        self.notes.append(f"{method}({asked}) → {answer}")
+        self.notes.append(f"{method}({_told(fields)}) → {answer}")
 
     def _job(self, statement: str, values: dict[str, Any]) -> Job:
         return Job.from_row(self._db.execute(statement.encode(), values).fetchall()[0])
@@ -400,6 +399,10 @@ class World:
         kind = str(self.redis.type(key), "utf-8")
         size = {"list": self.redis.llen, "zset": self.redis.zcard}.get(kind)
         return f"{key} ({size(key)})" if size else key
+
+
+def _told(fields: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={brief(value)}" for name, value in fields.items())
 
 
 class Running:
