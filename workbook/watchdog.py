@@ -12,7 +12,8 @@ import linecache
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -134,7 +135,8 @@ class Frames:
 
     def now(self) -> dict[FrameType, int]:
         """Those that run now, the innermost first, and the line of each."""
-        return self.from_innermost(sys._current_frames().get(self._thread.ident or 0))
+        with _nobody_else_runs():
+            return self.from_innermost(sys._current_frames().get(self._thread.ident or 0))
 
     def from_innermost(self, frame: FrameType | None) -> dict[FrameType, int]:
         """The same, where the thread's innermost frame is known."""
@@ -163,6 +165,17 @@ class Frames:
             if len(lines) == len(samples):
                 return _loop_around(frame, lines)
         return None
+
+
+@contextmanager
+def _nobody_else_runs() -> Iterator[None]:
+    """Keep the interpreter, if nobody has asked for it yet: to walk the frames of a thread that runs has once crashed."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1.0)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 LOOPS = (ast.While, ast.For, ast.AsyncFor, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)

@@ -39,7 +39,11 @@ async def list_jobs(app: App, request: pb.ListJobsRequest, context: Context) -> 
         wrong.append(Violation("type_filter", why))
     if wrong:
         raise InvalidRequest(wrong)
-    book = pb.ListJobsRequest(state_filter=request.state_filter, priority_filter=request.priority_filter, type_filter=request.type_filter)
+    book = pb.ListJobsRequest(
+        state_filter=request.state_filter,
+        priority_filter=request.priority_filter,
+        type_filter=request.type_filter,
+    )
     digest = hashlib.sha256(book.SerializeToString(deterministic=True)).hexdigest()[:24]
     when = which = None
     if request.page_token:
@@ -53,7 +57,9 @@ async def list_jobs(app: App, request: pb.ListJobsRequest, context: Context) -> 
     token = ""
     if len(rows) > size:
         last = rows[size - 1]
-        token = f"{(last['created_at'] - EPOCH) // timedelta(microseconds=1):x}-{last['task_id'].hex}-{digest}"
+        token = (
+            f"{(last['created_at'] - EPOCH) // timedelta(microseconds=1):x}-{last['task_id'].hex}-{digest}"
+        )
     return pb.ListJobsResponse(
         jobs=map(app.parts.job_to_status, map(Job.from_row, rows[:size])), next_page_token=token
     )
