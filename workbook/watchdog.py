@@ -169,7 +169,7 @@ class Frames:
 
 @contextmanager
 def _nobody_else_runs() -> Iterator[None]:
-    """Keep the interpreter, if nobody has asked for it yet: to walk the frames of a thread that runs has once crashed."""
+    """Keep the interpreter, if nobody has asked for it: to walk the frames of a running thread has once crashed."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1.0)
     try:
