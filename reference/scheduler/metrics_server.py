@@ -21,7 +21,9 @@ SILENT_SECONDS = 5.0
 class QuietHandler(WSGIRequestHandler):
     """One connection. It logs nothing, and waits no longer than `SILENT_SECONDS` for anything."""
 
-    timeout = SILENT_SECONDS
+    def setup(self) -> None:
+        super().setup()
+        self.connection.settimeout(SILENT_SECONDS)
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
+from scheduler import metrics_server
 from scheduler.app import open_app
 from scheduler.entry import Entry
 from scheduler.jobs import Priority, Status
 from scheduler.metrics import build_metrics, refresh_depth, serve_metrics
-from scheduler.metrics_server import QuietHandler
 from scheduler.parts import reference
 from scheduler.worker.one_job import Outcome
 
@@ -297,7 +297,8 @@ async def test_a_port_that_is_taken_is_an_error(registry):
         first.close()
 
 
-async def test_silent_connections_make_room_and_few_threads(registry):
+async def test_silent_connections_make_room_and_few_threads(registry, monkeypatch):
+    monkeypatch.setattr(metrics_server, "SILENT_SECONDS", 3600)  # nothing but the number closes one
     server = serve_metrics(registry, 0)
     silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]
     try:
@@ -315,7 +316,7 @@ async def test_silent_connections_make_room_and_few_threads(registry):
 
 
 def test_a_silent_connection_is_closed(registry, monkeypatch):
-    monkeypatch.setattr(QuietHandler, "timeout", 0.05)
+    monkeypatch.setattr(metrics_server, "SILENT_SECONDS", 0.05)
     server = serve_metrics(registry, 0)
     try:
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as silent:
