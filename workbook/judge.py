@@ -43,6 +43,7 @@ from workbook.book import Chapter
 from workbook.diagnose import diagnose
 from workbook.loader import REFERENCE, Code
 from workbook.loop import Hang
+from workbook.redis_world import RedisWorld
 from workbook.sandbox import Servers
 from workbook.stream import RpcFailed
 from workbook.world import Running, World, opened
@@ -71,9 +72,15 @@ class Side:
     Ids that the code under test has made are told by their order, and a moment within the play as "now".
     """
 
-    def __init__(self, code: Code, worlds: Callable[[], Sequence[World]]) -> None:
+    def __init__(
+        self,
+        code: Code,
+        worlds: Callable[[], Sequence[World]],
+        redis_world: Callable[[], RedisWorld] | None = None,
+    ) -> None:
         self.code = code
         self._open_worlds = worlds
+        self._open_redis_world = redis_world
         self._is_open = False
         self.offsets = {"now": timedelta(0), "in a minute": timedelta(minutes=1)}
         """The moments that have a name, by how far they are ahead of now: `{"now + lease": timedelta(seconds=15)}`."""
@@ -92,10 +99,18 @@ class Side:
         """The first process."""
         return self.worlds[0]
 
+    @cached_property
+    def redis_world(self) -> RedisWorld:
+        """A Redis without a database beside it, opened when first used: for pieces that need no more."""
+        assert self._open_redis_world is not None
+        return self._open_redis_world()
+
     def begin(self) -> None:
         """Empty the world for the next input."""
         self._names.clear()
         self._new.clear()
+        if "redis_world" in vars(self):
+            self.redis_world.redis.flushdb()
         if not self._is_open:
             return
         self.world.sql("DELETE FROM task_attempts")
@@ -108,6 +123,8 @@ class Side:
         if self._is_open:
             for world in self.worlds:
                 world.check()
+        if "redis_world" in vars(self):
+            self.redis_world.check()
 
     def value(self, what: str, function: Callable[..., Any], *args: Any) -> Seen:
         """What a plain function answers, or which field it blames."""
@@ -212,7 +229,9 @@ class Side:
                 return kind.decode()
 
     def clock(self) -> datetime:
-        """The database's time."""
+        """The database's time; where no database is used, this machine's."""
+        if not self._is_open:
+            return datetime.now(UTC)
         [row] = self.world.sql("SELECT clock_timestamp() AS now")
         now: datetime = row["now"]
         return now
@@ -402,19 +421,25 @@ def judging(
     code: Code,
     chapter: Chapter,
     task: int,
-    servers: Callable[[], Servers],
+    servers: Callable[[str], Servers],
     processes: int,
     changes: dict[str, Any],
+    can_go_away: Sequence[str] = (),
 ) -> Iterator[Judge]:
     """A judge with both its worlds, for one test."""
     with ExitStack() as stack:
 
         def side(*codes: Code) -> Side:
             def worlds() -> Sequence[World]:
-                own = stack.enter_context(servers().sandbox(**changes))
-                return [stack.enter_context(opened(one, chapter, task, own)) for one in codes]
+                own = stack.enter_context(servers("workbook_servers").sandbox(**changes))
+                return [stack.enter_context(opened(one, chapter, task, own, can_go_away)) for one in codes]
 
-            return Side(codes[0], worlds)
+            def redis_world() -> RedisWorld:
+                world = RedisWorld(codes[0], stack.enter_context(servers("workbook_redis").redis_sandbox()))
+                stack.callback(world.close)
+                return world
+
+            return Side(codes[0], worlds, redis_world)
 
         mine = side(code, *(code.in_another_process(number) for number in range(1, processes)))
         theirs = side(Code(chapter, REFERENCE))

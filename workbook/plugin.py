@@ -160,6 +160,7 @@ def judge(request: pytest.FixtureRequest, chapter: Chapter, code: Code) -> "Iter
     """Compares the code under test with the reference: see `workbook.judge`.
 
     With `@pytest.mark.processes(2)` the code under test stands in two processes that share a database and a Redis.
+    `settings` and `can_go_away` mean what they mean for `world`.
     """
     from workbook.judge import judging
 
@@ -168,12 +169,13 @@ def judge(request: pytest.FixtureRequest, chapter: Chapter, code: Code) -> "Iter
     marks = {mark.name: mark for mark in request.node.iter_markers()}
     processes = marks["processes"].args[0] if "processes" in marks else 1
     changes = marks["settings"].kwargs if "settings" in marks else {}
+    away = marks["can_go_away"].args if "can_go_away" in marks else ()
 
-    def servers() -> "Servers":
-        running: Servers = request.getfixturevalue("workbook_servers")
+    def servers(name: str) -> "Servers":
+        running: Servers = request.getfixturevalue(name)
         return running
 
-    with judging(code, chapter, number, servers, processes, changes) as judge:
+    with judging(code, chapter, number, servers, processes, changes, away) as judge:
         yield judge
 
 

@@ -27,6 +27,9 @@ ANSWERS = (
 )
 """Raising one of these is an answer, not a mistake: the server turns it into a status. (`Ended` is the watchdog's.)"""
 
+CALL = "workbook-call"
+"""The metadata that tells a call from the others."""
+
 _within_a_piece: ContextVar[bool] = ContextVar("within a piece", default=False)
 
 
@@ -35,6 +38,11 @@ class Recorder:
 
     def __init__(self) -> None:
         self.mistakes: list[BaseException] = []
+        self._at_work: list[str] = []
+
+    def is_at_work(self, call: str) -> bool:
+        """Whether a piece still works on this call. One that was aborted has its answer before its piece has ended."""
+        return call in self._at_work
 
     def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The same function, remembered when it raises. Functions, generators and coroutines stay what they are."""
@@ -56,7 +64,7 @@ class Recorder:
 
             @functools.wraps(function)
             async def coroutine(*args: Any, **kwargs: Any) -> Any:
-                with self._remembering():
+                with self._remembering(), self._working_on(_call_of(args)):
                     return await function(*args, **kwargs)
 
             return coroutine
@@ -67,6 +75,14 @@ class Recorder:
                 return function(*args, **kwargs)
 
         return plain
+
+    @contextmanager
+    def _working_on(self, call: str) -> Iterator[None]:
+        self._at_work.append(call)
+        try:
+            yield
+        finally:
+            self._at_work.remove(call)
 
     def raise_first(self) -> None:
         """Raise the first mistake, with its own traceback, and forget the rest; return if there is none."""
@@ -93,6 +109,13 @@ class Recorder:
     def _remember(self, error: BaseException) -> None:
         if not isinstance(error, ANSWERS):
             self.mistakes.append(error)
+
+
+def _call_of(args: tuple[Any, ...]) -> str:
+    """The name that a test gave to the call for which a piece gets these arguments; empty if it gave none."""
+    contexts = (one for one in args if hasattr(one, "invocation_metadata"))
+    metadata = next((one.invocation_metadata() or () for one in contexts), ())
+    return next((str(value) for key, value in metadata if key == CALL), "")
 
 
 def _raise_for_a_server(error: BaseException) -> None:

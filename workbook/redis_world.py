@@ -1,6 +1,8 @@
 """A Redis for the queue tasks of chapter 01, which need no database, and so do not wait for one to start."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -30,14 +32,46 @@ class RedisWorld:
         self._closing.append(queue)
         return queue
 
+    def closes(self, queue: Any) -> None:
+        """Close a queue now."""
+        self._closing.remove(queue)
+        self._loop.run(queue.close(), WITHIN, "closing")
+
     def run(self, piece: Callable[..., Any], *args: Any, within: float = WITHIN) -> Any:
         """Run a piece to its end, and return what it returns."""
+        return self._loop.run(_awaited(piece, args), within, getattr(piece, "__name__", "it"))
 
-        async def work() -> Any:
-            answer = piece(*args)
-            return await answer if hasattr(answer, "__await__") else answer
+    def run_together(self, calls: Sequence[tuple[Callable[..., Any], Any]]) -> None:
+        """Run several pieces at the same time, each with its argument, to their ends."""
 
-        return self._loop.run(work(), within, getattr(piece, "__name__", "it"))
+        async def all_of_them() -> None:
+            await asyncio.gather(*(_awaited(piece, (argument,)) for piece, argument in calls))
+
+        self._loop.run(all_of_them(), WITHIN, "several at the same time")
+
+    def turns_while(self, piece: Callable[..., Any], *args: Any) -> tuple[int, BaseException | None]:
+        """Run a piece to its end. How often a timer of the same loop went off meanwhile, and what the piece raised."""
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0.01)
+                turns += 1
+
+        async def both() -> BaseException | None:
+            counting = asyncio.create_task(count())
+            await asyncio.sleep(0)
+            try:
+                await _awaited(piece, args)
+            except Exception as error:
+                return error
+            finally:
+                counting.cancel()
+            return None
+
+        raised = self._loop.run(both(), WITHIN, getattr(piece, "__name__", "it"))
+        return turns, raised
 
     def closing(self, queue: Any) -> None:
         """Close this queue at the end of the test."""
@@ -65,3 +99,25 @@ class RedisWorld:
             self._loop.run(queue.close(), WITHIN, "closing")
         self._loop.close()
         self.redis.close()
+
+
+async def _awaited(piece: Callable[..., Any], args: Sequence[Any]) -> Any:
+    answer = piece(*args)
+    return await answer if hasattr(answer, "__await__") else answer
+
+
+@contextmanager
+def before_each_command(redis: Any, happens: Callable[[], None]) -> Iterator[None]:
+    """While the block runs, call this before each command of an asyncio client; what it raises, the command raises."""
+    pool = redis.connection_pool
+    ordinary = pool.get_connection
+
+    async def watched(*args: Any, **kwargs: Any) -> Any:
+        happens()
+        return await ordinary(*args, **kwargs)
+
+    pool.get_connection = watched
+    try:
+        yield
+    finally:
+        pool.get_connection = ordinary

@@ -13,15 +13,18 @@ world.put(take=function)                another piece in the place of one, for t
 world.scrape()                          what the server's metrics port shows
 world.turns()                           what need not wait goes on, in the loop of the code under test
 with world.locked(job, …) as lock:      a change in an open transaction: how races are made
+with world.inserting(…) as (job, lock): a new row in an open transaction
+with world.database_raises(error):      what the server asks of the database fails so
+with world.before_redis(function):      this comes before each thing that is asked of Redis
 """
 
 import asyncio
 import linecache
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import AsyncExitStack, closing, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import replace
 from http.client import HTTPConnection
 from threading import Event, Thread
@@ -50,7 +53,8 @@ from workbook.loader import Code
 from workbook.loop import Hang, LoopThread
 from workbook.patience import stretched
 from workbook.proxy import Proxy
-from workbook.recorder import Recorder
+from workbook.recorder import CALL, Recorder
+from workbook.redis_world import before_each_command
 from workbook.stream import WITHIN, RpcFailed, Stream, brief
 from workbook.watchdog import Place, short
 
@@ -121,19 +125,33 @@ class World:
         """Call an RPC. Raises `RpcFailed`, or the mistake that the code under test made."""
         stub, request = self._request(method, fields)
         within = stretched(within)
+        name = uuid4().hex
         try:
-            answer = stub(request, timeout=within)
+            answer = stub(request, timeout=within, metadata=[(CALL, name)])
         except grpc.RpcError as error:
             self._note(method, fields, f"{error.code().name}: {error.details()}")
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise Hang(
                     self._loop.blocking_line() or f"{method} did not answer within {within:g} s"
                 ) from None
+            self._wait_for_the_end(name, f"{method} was answered with {error.code().name}")
             self._recorder.raise_first()
             raise RpcFailed.of(error, f"{method}({_told(fields)})") from None
         self._note(method, fields, brief(answer))
+        self._wait_for_the_end(name, f"{method} was answered")
         self._recorder.raise_first()
         return answer
+
+    def _wait_for_the_end(self, call: str, answered: str) -> None:
+        """An aborted call has its answer before the code under test has ended, and is judged when it has."""
+        end = time.monotonic() + stretched(WITHIN)
+        while self._recorder.is_at_work(call):
+            if time.monotonic() > end:
+                raise Hang(
+                    self._loop.blocking_line()
+                    or f"{answered}, and your code for it did not end within {WITHIN:g} s"
+                )
+            time.sleep(0.001)
 
     def begin(self, method: str, **fields: Any) -> "Calling":
         """Begin an RPC; `.result(within)` waits for its end, and gives or raises what `call` would."""
@@ -282,6 +300,45 @@ class World:
         finally:
             connection.rollback()
             connection.close()
+
+    @contextmanager
+    def inserting(self, status: str = "queued", **columns: Any) -> "Iterator[tuple[UUID, Lock]]":
+        """A new row in a transaction that stays open: whoever wants its id or its key waits for the end.
+
+        A piece that looks first and inserts afterwards has found nothing by then, and is caught each time.
+        """
+        _ = self.app  # an app that opens applies the schema, and that would wait for this transaction
+        connection = self._connect(autocommit=False)
+        try:
+            values = {"task_id": uuid4(), "type": "noop", **rows.columns(Status(status)), **columns}
+            connection.execute(rows.insert(values).encode(), values)
+            yield values["task_id"], Lock(self, connection)
+        finally:
+            connection.rollback()
+            connection.close()
+
+    @contextmanager
+    def database_raises(self, error: Exception) -> Iterator[None]:
+        """While the block runs, whatever the server asks of the database fails with this error."""
+        self._stub()
+        pool: Any = self.app.db._pool
+
+        @asynccontextmanager
+        async def broken(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            raise error
+            yield
+
+        pool.connection = broken
+        try:
+            yield
+        finally:
+            del pool.connection
+
+    @contextmanager
+    def before_redis(self, happens: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, call this before each thing that is asked of Redis; what it raises, Redis raises."""
+        with before_each_command(self.app.queue.redis, happens):
+            yield
 
     @contextmanager
     def redis_stands_still(self) -> Iterator[Event]:
@@ -565,6 +622,10 @@ class Lock:
     def commit(self) -> None:
         """Let the change happen."""
         self._connection.commit()
+
+    def roll_back(self) -> None:
+        """Let it never have happened."""
+        self._connection.rollback()
 
 
 def parts_of(code: Code, chapter: Chapter, task: int, recorder: Recorder) -> Parts:

@@ -15,6 +15,8 @@ from scheduler.errors import InvalidRequest
 from scheduler.jobs import NewJob, Priority
 
 from workbook.diagnose import diagnose
+from workbook.judges.fake_redis import FakeRedis
+from workbook.loop import Hang
 
 TASK_ID = UUID("11111111-2222-3333-4444-555555555555")
 JOB = Entry(TASK_ID, "noop", Priority.HIGH)
@@ -56,6 +58,10 @@ def test_task_1_refuses_what_is_no_priority(code):
     pytest.fail(f'queue_name("urgent") answered {got!r}; nobody reads such a queue, so raise a ValueError')
 
 
+def test_task_1_agrees_with_the_reference_on_every_input(judge):
+    judge.task(1)
+
+
 # -- task 2
 
 
@@ -63,7 +69,10 @@ def test_task_2_encodes_the_exact_bytes(code):
     try:
         got = code.encode_entry(JOB)
     except TypeError as error:
-        pytest.fail(f"encode_entry(job) raised a TypeError: {error}. JSON knows no UUID: make it a str first")
+        why = "JSON knows no UUID: make it a str first" if "UUID" in str(error) else "what did it get?"
+        raise AssertionError(f"encode_entry(job) raised a TypeError: {error}. {why}").with_traceback(
+            error.__traceback__
+        ) from None
     assert got == BYTES, diagnose("encode_entry(job)", got, BYTES, _what_is_wrong_with_bytes(got))
 
 
@@ -73,13 +82,21 @@ def _what_is_wrong_with_bytes(got):
     except (TypeError, ValueError):
         return [(got is None, "it returned nothing; is there a return?")]
     wanted = json.loads(BYTES)
+    if not isinstance(fields, dict):
+        return [(True, f"that is JSON, though no object with the keys {', '.join(wanted)}")]
     return [
-        (isinstance(got, str), "the right text, but as str; .encode() makes bytes of it"),
         (
-            isinstance(got, bytes) and fields == wanted and b" " in got,
+            isinstance(got, str) and got == BYTES.decode(),
+            "the right text, but as str; .encode() makes bytes of it",
+        ),
+        (
+            fields == wanted and " " in str(got),
             "the same JSON in other bytes: it has spaces",
         ),
-        (fields == wanted, "the same JSON in other bytes: the keys have another order"),
+        (
+            isinstance(got, bytes) and list(fields) != list(wanted) and fields == wanted,
+            "the same JSON in other bytes: the keys have another order",
+        ),
         (
             fields.get("task_id") != wanted["task_id"],
             "task_id is not the id's usual text, as str(job.task_id) gives it",
@@ -94,6 +111,10 @@ def test_task_2_encodes_the_same_job_into_the_same_bytes(code):
     assert first == again, diagnose("two encodings of one job", again, first)
 
 
+def test_task_2_agrees_with_the_reference_on_every_input(judge):
+    judge.task(2)
+
+
 # -- task 3
 
 
@@ -106,7 +127,10 @@ def test_task_3_pushes_the_entry_to_the_queue_of_its_priority(code, redis_world)
         got,
         [BYTES],
         [
-            (not keys, "Redis got nothing; was the command awaited?"),
+            (
+                not keys,
+                "there is nothing in Redis after it: which command adds to a list that is not there yet?",
+            ),
             (not got, f"the entry went to {', '.join(keys)}"),
         ],
     )
@@ -140,6 +164,10 @@ def test_task_3_lets_the_error_of_redis_through(code, redis_world):
     except RedisError:
         return
     pytest.fail("Redis refused the push (WRONGTYPE), and push said nothing; its caller must hear of it")
+
+
+def test_task_3_agrees_with_the_reference_on_every_input(judge):
+    judge.task(3)
 
 
 # -- task 4
@@ -176,6 +204,33 @@ def test_task_4_leaves_nothing_open_when_redis_refuses(code, redis_world):
         assert refusing.all_closed.wait(3), (
             "connect failed and left its connection open; close the client, then raise"
         )
+
+
+def test_task_4_gives_up_when_redis_says_nothing(code, redis_world):
+    with FakeRedis(silent=True) as silent:
+        settings = redis_world.settings.model_copy(
+            update={"redis_host": "127.0.0.1", "redis_port": silent.port}
+        )
+        try:
+            turns, raised = redis_world.turns_while(code.connect, settings)
+        except Hang as error:
+            advice = "" if "stands still" in str(error) else ". Has its client the timeouts of quick()?"
+            pytest.fail(f"a Redis takes the connection and never answers, and {error}{advice}")
+    if isinstance(raised, NotImplementedError):
+        raise raised
+    assert isinstance(raised, RedisError), diagnose(
+        "connect, to a Redis that takes the connection and never answers",
+        raised or "no error",
+        "an error of redis-py",
+    )
+    assert turns, (
+        "while connect waited for a Redis that says nothing, nothing else in the event loop went on: was the question "
+        "asked with redis.Redis, which blocks, in place of redis.asyncio's?"
+    )
+
+
+def test_task_4_agrees_with_the_reference_on_every_input(judge):
+    judge.task(4)
 
 
 def _connected(code, redis_world, settings):
@@ -328,6 +383,11 @@ def test_task_5_hides_no_mistake_but_the_failure_of_redis(code, world):
     )
 
 
+@pytest.mark.can_go_away("redis")
+def test_task_5_agrees_with_the_reference_on_every_input(judge):
+    judge.task(5)
+
+
 def _submit_without_redis(code, world, new):
     _ = world.app  # connects while Redis is there
     world.proxies["redis"].cut()
@@ -380,6 +440,11 @@ def test_task_6_pushes_no_repeat_of_a_job_that_is_not_queued(code, world, status
     )
 
 
+@pytest.mark.processes(2)
+def test_task_6_agrees_with_the_reference_on_every_input(judge):
+    judge.task(6)
+
+
 # -- task 7, stretch
 
 SECRET = "correct horse battery"
@@ -416,6 +481,10 @@ def test_task_7_logs_the_job_and_not_the_whole_traceback(code, world, caplog):
         "the warning carries a traceback: its lines can show an address with a password in it. Redis being away is no "
         "riddle: the error's type is enough"
     )
+
+
+def test_task_7_agrees_with_the_reference_on_every_input(judge):
+    judge.task(7)
 
 
 def _texts_of(error):

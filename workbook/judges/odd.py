@@ -34,6 +34,46 @@ NOON = datetime(2024, 5, 17, 12, 0, 0, 654_321, UTC)
 """No float holds it: six digits after the second, and the last one odd."""
 
 
+KEYS = (
+    "once",
+    "Once",
+    " once",
+    "once ",
+    "it's",
+    "its",
+    'say "once"',
+    "50%s",
+    "50%",
+    "a_b",
+    "a-b",
+    "caf\u00e9",
+    "cafe\u0301",
+    "k" * 255,
+    "k" * 254,
+)
+"""Idempotency keys, each allowed and each another than all the others."""
+
+SECRETS = ("hunter2", "p@ss:w/rd", "100%25", "a b#c?d", "[::1]", "naïve")
+"""Passwords. Most of them mean something else where they stand in a URL as they are."""
+
+VERSIONS = tuple(
+    UUID(text)
+    for text in (
+        "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee",
+        "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+        "6fa459ea-ee8a-3ca4-894e-db77e160355e",
+        "886313e1-3b8a-5372-9b90-0c9aee199e5d",
+        "018f8f3e-7c7a-7b3a-9b1d-3f2c5d6e7f80",
+        "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+        "00000000-0000-0000-0000-000000000001",
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "12345678-1234-1234-1234-123456789012",
+    )
+)
+"""Ids of all versions, and of none: a client may choose any."""
+
+
 def task_id(number: int) -> UUID:
     """The id of the job with this number, the same in each run."""
     return uuid5(SPACE, f"job {number}")

@@ -11,12 +11,15 @@ INSERT = """
     INSERT INTO tasks (task_id, type, priority, payload, max_attempts, idempotency_key)
     VALUES (%s, %s, %s, %s::jsonb, %s, %s) ON CONFLICT DO NOTHING
 """
-FIND = "SELECT task_id, status FROM tasks WHERE task_id = %s OR idempotency_key = %s ORDER BY (task_id = %s) DESC"
+FIND = """
+    SELECT task_id, type, priority, status FROM tasks
+    WHERE task_id = %s OR idempotency_key = %s ORDER BY (task_id = %s) DESC
+"""
 
 
 class Waiting:
-    def __init__(self, task_id, new):
-        self.task_id, self.type, self.priority = task_id, new.type, new.priority
+    def __init__(self, row):
+        self.task_id, self.type, self.priority = row["task_id"], row["type"], row["priority"]
 
 
 async def submit_job(app, new):
@@ -42,7 +45,7 @@ async def submit_job(app, new):
         raise
     if row["status"] == "queued":
         try:
-            await app.queue.push(Waiting(row["task_id"], new))
+            await app.queue.push(Waiting(row))
         except RedisError as error:
             logging.warning("not pushed: %s", error.__class__.__name__, extra={"job_id": row["task_id"]})
     return row["task_id"]

@@ -1,0 +1,24 @@
+"""Only Redis being away is caught; one that refuses fails the request."""
+
+import logging
+from uuid import uuid4
+import redis.exceptions
+from redis.exceptions import RedisError
+from scheduler.jobs import insert_job, Job, NewJob
+from scheduler.entry import Entry
+
+TEST = "test_task_5_agrees_with_the_reference_on_every_input"
+SAYS = "while Redis refuses"
+
+
+log = logging.getLogger(__name__)
+
+
+async def submit_job(app, new):
+    job, created = await insert_job(app, new)
+    if job.status == "queued":
+        try:
+            await app.queue.push(job)
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as e:
+            log.warning("job %s not pushed: %s", job.task_id, type(e).__name__)
+    return job.task_id
