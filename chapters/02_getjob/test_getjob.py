@@ -97,6 +97,10 @@ def test_task_1_gives_unspecified_for_a_status_that_it_does_not_know(code):
     )
 
 
+def test_task_1_agrees_with_the_reference_on_every_input(judge):
+    judge.task(1)
+
+
 # -- task 2
 
 
@@ -183,6 +187,11 @@ def test_task_2_leaves_out_a_time_that_is_not_there(code, field):
         f"{field} is None in the row, and the message has it as {got}: a client would take that for a time. "
         "Leave the field out"
     )
+
+
+@pytest.mark.usefixtures("far_from_utc")
+def test_task_2_agrees_with_the_reference_on_every_input(judge):
+    judge.task(2)
 
 
 def _message(code, job):
@@ -300,6 +309,10 @@ def test_task_3_reads_the_row_anew_for_each_call(world):
     )
 
 
+def test_task_3_agrees_with_the_reference_on_every_input(judge):
+    judge.task(3)
+
+
 def _get(world, job_id):
     try:
         return world.call("GetJob", job_id=job_id)
@@ -369,6 +382,10 @@ def test_task_4_names_the_field_that_is_wrong(world):
         ["job_id"],
         [(not failed.fields, "none: app.errors.invalid(context, field, why) adds the detail")],
     )
+
+
+def test_task_4_agrees_with_the_reference_on_every_input(judge):
+    judge.task(4)
 
 
 def _caught_too_much(failed):
@@ -491,6 +508,10 @@ def test_task_5_calls_nothing_unavailable_but_a_database_that_is_away(world):
     finally:
         world.sql("ALTER TABLE renamed RENAME TO tasks")
     pytest.fail("the statement failed (its table was renamed), and GetJob answered with OK")
+
+
+def test_task_5_agrees_with_the_reference_on_every_input(judge):
+    judge.task(5)
 
 
 def _without_database(world):
