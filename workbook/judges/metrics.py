@@ -5,6 +5,7 @@ were pushed in another order than they were queued, whose age is shown.
 """
 
 import asyncio
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import grpc
+import psycopg
 from grpc import aio
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -49,6 +51,7 @@ def task_2(judge: Judge) -> None:
 def task_3(judge: Judge) -> None:
     pages = st.lists(st.tuples(st.sampled_from(odd.TYPES), st.integers(1, 9)), max_size=3)
     judge.compare(pages, _served, examples=12)
+    judge.compare(st.just("one port"), _served_twice, examples=1)
 
 
 def task_4(judge: Judge) -> None:
@@ -60,6 +63,7 @@ def task_4(judge: Judge) -> None:
 
 def task_5(judge: Judge) -> None:
     judge.compare(_waiting(), _ages, examples=30)
+    judge.compare(st.just("a column that does not exist"), _mistaken, examples=1)
 
 
 def task_6(judge: Judge) -> None:
@@ -193,6 +197,22 @@ def _served(side: Side, numbers: list[tuple[str, int]]) -> Iterator[Seen]:
     yield Seen(f"whether each page shows what is counted by then, after {counts or 'nothing'}", pages)
 
 
+def _served_twice(side: Side, what: str) -> Iterator[Seen]:
+    """A port that a server of one's own has is taken, as it is for everybody."""
+    first = side.code.serve_metrics(CollectorRegistry(), 0)
+    second = None
+    try:
+        second = side.code.serve_metrics(CollectorRegistry(), first.port)
+        outcome = "both are served"
+    except OSError:
+        outcome = "OSError"
+    finally:
+        for server in (second, first):
+            if server is not None:
+                server.close()
+    yield Seen("serve_metrics on the port that an earlier serve_metrics has", outcome)
+
+
 def _page(port: int) -> list[str]:
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
@@ -227,6 +247,50 @@ def _gauge(registry: CollectorRegistry, name: str) -> dict[str, float]:
     return values
 
 
+def _mistaken(side: Side, what: str) -> Iterator[Seen]:
+    """A mistake in one's own SQL is no database that is away: somebody must hear of it."""
+    registry = CollectorRegistry()
+    metrics = side.code.build_metrics(registry)
+    ears = _Ears()
+    logging.getLogger().addHandler(ears)
+    try:
+        side.world.app  # noqa: B018  (opened with a database that works)
+        asked = _Mistaken()
+
+        async def refresh_depth(app: Any) -> Any:
+            return await side.code.refresh_depth(replace(app, metrics=metrics, db=asked))
+
+        try:
+            side.world.run(refresh_depth)
+            heard = ears.heard or not asked.asked
+        except psycopg.errors.UndefinedColumn:
+            heard = True
+    finally:
+        logging.getLogger().removeHandler(ears)
+    outcome = "raised, or logged with its traceback" if heard else "nobody hears of it"
+    yield Seen(f"refresh_depth whose statement names {what}", outcome)
+
+
+class _Mistaken:
+    """Answers whatever it is asked as PostgreSQL answers a statement with a mistake in it."""
+
+    asked = False
+
+    def __getattr__(self, name: str) -> Any:
+        def refuse(*args: Any, **options: Any) -> Any:
+            self.asked = True
+            raise psycopg.errors.UndefinedColumn("column does not exist")
+
+        return refuse
+
+
+class _Ears(logging.Handler):
+    heard = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard = self.heard or bool(record.exc_info) or record.levelno >= logging.WARNING
+
+
 def _depths(side: Side, looks: list[Mapping[str, int]]) -> Iterator[Seen]:
     registry = CollectorRegistry()
     metrics = side.code.build_metrics(registry)
@@ -254,7 +318,7 @@ def _waiting(draw: st.DrawFn) -> tuple[Row, ...]:
         )
         columns = {}
         if status == "queued":
-            ago = 10_000 - number * 1_000 + draw(st.sampled_from([0.0, 0.25]))
+            ago = 400_000 - number * 60_000 + draw(st.sampled_from([0.0, 0.25]))
             columns = {
                 "queued_at": ago,
                 "pushed_at": ago - draw(st.sampled_from([0, 400])),
@@ -327,6 +391,7 @@ ENDS = (
     "is cancelled",
     "is left by its client",
     "raises after an answer",
+    "is closed after its first event",
 )
 CODES = {
     "aborts with NOT_FOUND": grpc.StatusCode.NOT_FOUND,
@@ -369,6 +434,22 @@ def _through(side: Side, case: tuple[str, str]) -> Iterator[Seen]:
     )
 
 
+def _two_at_once(side: Side, method: str) -> Iterator[Seen]:
+    """A short call within a long one: each is told how long it took itself."""
+    noting = _Noting()
+    interceptor = _constructed(side, noting)
+
+    async def both() -> tuple[_Call, _Call]:
+        long = asyncio.ensure_future(_called(interceptor, method, "answers", turns=4))
+        await asyncio.sleep(2 * A_MOMENT)
+        return await _called(interceptor, method, "answers"), await long
+
+    calls = sorted(asyncio.run(both()), key=lambda call: call.within)
+    times = sorted(seconds for _, _, seconds in noting.ended)
+    told = [_how_long(*one) for one in zip(times, calls, strict=False)]
+    yield Seen(f"the seconds that answered(…) is told of a short {method} within a long one", told)
+
+
 @dataclass
 class _Call:
     got: list[str]
@@ -382,7 +463,7 @@ def _how_long(seconds: float, call: _Call) -> str:
     return f"{seconds:.3f}, where it took between {call.within:.3f} and {call.around:.3f}"
 
 
-async def _called(interceptor: Any, method: str, end: str) -> _Call:
+async def _called(interceptor: Any, method: str, end: str, turns: int = 1) -> _Call:
     is_stream = method.startswith("Watch")
     call = _Call([])
     began = asyncio.Event()
@@ -390,7 +471,8 @@ async def _called(interceptor: Any, method: str, end: str) -> _Call:
     async def work() -> None:
         start = monotonic()
         began.set()
-        await asyncio.sleep(A_MOMENT)
+        for _ in range(turns):
+            await asyncio.sleep(A_MOMENT)
         call.within = monotonic() - start
         if end in CODES:
             raise aio.AbortError
@@ -437,6 +519,9 @@ async def _called(interceptor: Any, method: str, end: str) -> _Call:
             return
         async for event in events:
             call.got.append(str(event))
+            if end == "is closed after its first event":
+                await events.aclose()
+                break
 
     start = monotonic()
     running = asyncio.ensure_future(client())
