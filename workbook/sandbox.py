@@ -217,17 +217,18 @@ def be_patient() -> None:
 
 
 @contextmanager
-def servers() -> Iterator[Servers]:
+def servers(join: bool = False) -> Iterator[Servers]:
     """The servers to test on: given, joined or started. What this starts, it stops.
 
-    A test run inside a test run (the proofs do that) shares the servers of the outer one.
+    With `join` those of a `scheduler up` are taken if one runs, as `TEST_SERVERS=joined` asks for. A test run inside a
+    test run (the proofs do that) shares the servers of the outer one.
     """
     if _open:
         yield _open[0]
         return
     be_patient()
     with (
-        _given_or(_start_both) as (services, whose),
+        _given_or(_start_both, join) as (services, whose),
         _unless_gone(Servers(services, "", "", whose)),
         psycopg.connect(services.database_url, autocommit=True) as connection,
         left_over.named(connection) as run,
@@ -266,7 +267,7 @@ Start = Callable[[Path], Embedded]
 
 
 @contextmanager
-def _given_or(start: Start) -> Iterator[tuple[Services, str]]:
+def _given_or(start: Start, join: bool = False) -> Iterator[tuple[Services, str]]:
     """The servers that the environment names, or own ones; and whose they are, in words."""
     if given := os.environ.get("TEST_DATABASE_URL"):
         redis = urlsplit(os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379"))
@@ -277,12 +278,12 @@ def _given_or(start: Start) -> Iterator[tuple[Services, str]]:
     folder = embedded.default_folder()
     if (asked := os.environ.get("TEST_SERVERS", JOINED[0])) not in JOINED:
         raise EmbeddedError(f"TEST_SERVERS is {asked!r}: it may be {' or '.join(JOINED)}.")
-    if asked == "joined":
-        running = embedded.find(folder)
-        if running is None:
-            raise EmbeddedError(
-                "TEST_SERVERS=joined, and no `scheduler up` runs to join: start one, or unset it."
-            )
+    running = embedded.find(folder) if join or asked == "joined" else None
+    if asked == "joined" and running is None:
+        raise EmbeddedError(
+            "TEST_SERVERS=joined, and no `scheduler up` runs to join: start one, or unset it."
+        )
+    if running is not None:
         yield running, " (those of a `scheduler up`, which has ended)"
         return
     with _own_servers(folder, start) as services:

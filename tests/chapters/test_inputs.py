@@ -49,7 +49,7 @@ def test_it_depends_on_no_piece_of_another_chapter_that_it_did_not_call() -> Non
 
 def test_it_depends_on_a_piece_that_its_server_called(workbook_servers: object) -> None:
     with inputs.noting() as used:
-        runner.run(chapter("04"), REFERENCE, test="test_task_3_hides_no_mistake_but_the_failure_of_redis")
+        runner.run(chapter("04"), REFERENCE, test="test_task_1_leaves_the_loop_to_others")
     assert used.is_known
     assert "scheduler.api.get_job" in used.pieces
     assert API / "get_job.py" in files(used)

@@ -555,7 +555,7 @@ async def test_a_database_that_can_not_write_is_unavailable_until_it_can(db, set
     async def inserts():
         try:
             return await insert(database)
-        except Unavailable:
+        except (Unavailable, Busy):  # a machine that is slow gets no connection in so short a time
             return None
 
     name = await name_of(db)

@@ -124,7 +124,7 @@ def _servers_of_this_process() -> tuple[Servers, bool]:
     if running is None and os.environ.get(JOIN_ONLY):
         raise NotConnected(f"{JOIN_ONLY} is set, so that nothing is started here.")
     stack = ExitStack()
-    _servers = stack.enter_context(servers()), stack
+    _servers = stack.enter_context(servers(join=True)), stack
     return _servers[0], _servers[0].services == running
 
 
