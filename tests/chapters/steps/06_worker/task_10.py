@@ -17,6 +17,14 @@ class Worker(earlier("Worker")):
         finally:
             self.ended.set()
 
+    async def turn(self):
+        if len(self.tasks) < self.app.settings.worker_pool_size:
+            await super().turn()
+            return
+        stopping = asyncio.create_task(self.stopping.wait())
+        await asyncio.wait([*self.tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+
     async def drain(self):
         if self.tasks:
             await asyncio.wait(self.tasks)
