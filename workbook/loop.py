@@ -80,7 +80,7 @@ class LoopThread:
 
     def blocking_line(self) -> str | None:
         """If the loop does not answer: which line of the code under test holds it up, as a sentence."""
-        if self.goes_round is None and not self._watchdog.stands_still(stretched(BLOCKED_SECONDS)):
+        if self.goes_round is None and not self._watchdog.stands_still(BLOCKED_SECONDS):
             return None
         if self.goes_round is None:
             line = self._watchdog.line()

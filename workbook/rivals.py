@@ -79,7 +79,7 @@ def after_statement(world: World, number: int, rival: Callable[[], Any]) -> Iter
 
 
 class Failing:
-    """A client of Redis that raises an error as soon as something is awaited of it."""
+    """A client, of Redis or of a database, that raises an error as soon as something is awaited of it."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error

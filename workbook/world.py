@@ -144,12 +144,13 @@ class World:
 
     def _wait_for_the_end(self, call: str, answered: str) -> None:
         """An aborted call has its answer before the code under test has ended, and is judged when it has."""
-        end = time.monotonic() + stretched(WITHIN)
+        within = stretched(WITHIN)
+        end = time.monotonic() + within
         while self._recorder.is_at_work(call):
             if time.monotonic() > end:
                 raise Hang(
                     self._loop.blocking_line()
-                    or f"{answered}, and your code for it did not end within {WITHIN:g} s"
+                    or f"{answered}, and your code for it did not end within {within:g} s"
                 )
             time.sleep(0.001)
 
@@ -378,9 +379,13 @@ class World:
         lines.append("Redis: " + (", ".join(self._describe_key(key) for key in keys) or "no keys"))
         return lines
 
+    def check_calls(self) -> None:
+        """Raise what a piece has raised by mistake in a call, if any has."""
+        self._recorder.raise_first()
+
     def check(self) -> None:
         """Raise what the code under test did wrong in the background, if anything."""
-        self._recorder.raise_first()
+        self.check_calls()
         if self._loop.unhandled:
             raise self._loop.unhandled[0]
 

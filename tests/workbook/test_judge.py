@@ -16,7 +16,7 @@ from scheduler.errors import InvalidRequest, Violation
 
 from workbook import patience
 from workbook.book import chapters
-from workbook.judge import ABSENT, Judge, Row, Seen, Side, narrowed, refusal, told
+from workbook.judge import ABSENT, OPEN, Judge, Row, Seen, Side, narrowed, refusal, told
 from workbook.judges import odd
 from workbook.judges.listjobs import BENT, NEVER_GIVEN, bend
 from workbook.loop import Hang, LoopThread
@@ -112,6 +112,34 @@ def test_a_difference_that_does_not_come_back_is_still_told():
         return [-1] if len(calls) == 5 else sorted(numbers)
 
     assert "-1" in _sentence(once_wrong)
+
+
+def test_what_fails_in_the_background_when_all_was_seen_counts():
+    judge = _judge(sorted, sorted)
+
+    def check() -> None:
+        raise ValueError("in a task that nobody awaits")
+
+    judge.mine.check = check  # type: ignore[method-assign]
+    with pytest.raises(AssertionError, match="your code raised ValueError: in a task that nobody awaits"):
+        judge.compare(LISTS, _play)
+
+
+def test_what_was_not_seen_counts():
+    judge = _judge(sorted, sorted)
+
+    def play(side: Side, numbers: list[int]) -> Iterator[Seen]:
+        yield from _play(side, numbers)
+        if side is judge.theirs:
+            yield Seen("the end", "an event")
+
+    with pytest.raises(AssertionError, match="the end: expected 'an event', got nothing"):
+        judge.compare(LISTS, play)
+
+
+def test_what_the_contract_leaves_open_does_not_count():
+    judge = _judge(sorted, sorted)
+    judge.compare(LISTS, lambda side, _: iter([Seen("how", OPEN if side is judge.mine else "so")]))
 
 
 def test_an_error_of_the_reference_is_no_verdict_on_the_learner():

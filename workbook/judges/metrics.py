@@ -6,7 +6,7 @@ were pushed in another order than they were queued, whose age is shown.
 
 import asyncio
 import logging
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -26,9 +26,10 @@ from scheduler.jobs import Job, Priority, Status
 from scheduler.no_metrics import NoMetrics
 from scheduler.worker.handlers import handlers
 
-from workbook.judge import Judge, Row, Seen, Side
+from workbook.judge import OPEN, Judge, Row, Seen, Side
 from workbook.judges import odd
 from workbook.loop import Hang
+from workbook.rivals import Failing
 
 LATER = "registered later"
 """A type whose handler is registered after the code under test was loaded, as one's own are."""
@@ -257,7 +258,7 @@ def _mistaken(side: Side, what: str) -> Iterator[Seen]:
     logging.getLogger().addHandler(ears)
     try:
         side.world.app  # noqa: B018  (opened with a database that works)
-        asked = _Mistaken()
+        asked: Any = Failing(psycopg.errors.UndefinedColumn("column does not exist"))
 
         async def refresh_depth(app: Any) -> Any:
             return await side.code.refresh_depth(replace(app, metrics=metrics, db=asked))
@@ -273,32 +274,6 @@ def _mistaken(side: Side, what: str) -> Iterator[Seen]:
         logging.getLogger().removeHandler(ears)
     outcome = "raised, or logged with its traceback" if heard else "nobody hears of it"
     yield Seen(f"refresh_depth whose statement names {what}", outcome)
-
-
-class _Mistaken:
-    """Answers whatever it is asked as PostgreSQL answers a statement with a mistake in it."""
-
-    asked = False
-
-    def __getattr__(self, name: str) -> Any:
-        def asked(*args: Any, **options: Any) -> Any:
-            self.asked = True
-            return _Refusal()
-
-        return asked
-
-
-class _Refusal:
-    """What is raised once somebody waits for it, or enters it."""
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        raise psycopg.errors.UndefinedColumn("column does not exist")
-        yield
-
-    async def __aenter__(self) -> Any:
-        return await self
-
-    async def __aexit__(self, *error: Any) -> None: ...
 
 
 class _Ears(logging.Handler):
@@ -439,18 +414,17 @@ def _through(side: Side, case: tuple[str, str]) -> Iterator[Seen]:
     noting = _Noting()
     interceptor = _constructed(side, noting)
     call = asyncio.run(_called(interceptor, method, end))
-    if call.can_not_be_closed:
-        return
     what = f"a {method} that {end}"
-    for_how_long = [_how_long(seconds, call) for _, _, seconds in noting.ended]
-    yield Seen(f"what the client of {what} gets", call.got)
-    yield Seen(
-        f"the method and code that answered(…) is told of {what}", [list(one[:2]) for one in noting.ended]
-    )
-    yield Seen(f"the seconds that answered(…) is told of {what}", for_how_long)
-    yield Seen(
-        f"how many watches were open at most, and are at the end, for {what}", [noting.most, noting.open]
-    )
+    seen = {
+        f"what the client of {what} gets": call.got,
+        f"the method and code that answered(…) is told of {what}": [list(one[:2]) for one in noting.ended],
+        f"the seconds that answered(…) is told of {what}": [
+            _how_long(seconds, call) for _, _, seconds in noting.ended
+        ],
+        f"how many watches were open at most, and are at the end, for {what}": [noting.most, noting.open],
+    }
+    for name, value in seen.items():
+        yield Seen(name, OPEN if call.can_not_be_closed else value)
 
 
 AT_ONCE = (("GetJob", "SubmitJob"), ("SubmitJob", "GetJob"), ("WatchJob", "Watch"))
