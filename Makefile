@@ -68,7 +68,7 @@ prove: everything
 
 everything: check
 	@$(PYTEST) --part "tests of the scheduler and the workbook, 1 of 2" tests --ignore tests/chapters $(SIDE_BY_SIDE) --dist loadfile
-	@$(PYTEST) --part "proofs of the chapters, 2 of 2" tests/chapters $(SIDE_BY_SIDE) $(REMEMBERED)
+	@$(PYTEST) --part "proofs of the chapters, 2 of 2" tests/chapters $(SIDE_BY_SIDE) --dist worksteal $(REMEMBERED)
 
 check: $(VENV)/.installed-dev
 	@echo "==> ruff"

@@ -153,7 +153,8 @@ ORIGIN = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*\n([^\n]*)')
 
 def files_of(item: pytest.Item) -> set[str]:
     """The files of the code that a test is about."""
-    code: Any = getattr(item, "funcargs", {}).get("code")
+    # It has none once it is taken down, which the watch of the main thread, that asks at any time, may see.
+    code: Any = (getattr(item, "funcargs", None) or {}).get("code")
     return code.files if code is not None else set()
 
 

@@ -6,13 +6,14 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.chapters import runner
 from tests.patience import SECONDS
-from workbook import watchdog
+from workbook import report, watchdog
 from workbook.book import chapter
 from workbook.loader import load_file
 from workbook.loop import Hang, LoopThread
@@ -218,3 +219,7 @@ def test_of_a_group_of_errors_the_first_is_told(tmp_path: Path) -> None:
 def test_a_group_within_a_group_is_taken_apart_too(tmp_path: Path) -> None:
     result = in_a_group(tmp_path, 'ExceptionGroup("all", [ExceptionGroup("some", [first])]) from None')
     assert result.sentence == "ValueError: the first"
+
+
+def test_a_test_that_was_taken_down_is_about_no_files():
+    assert report.files_of(SimpleNamespace(funcargs=None)) == set()
