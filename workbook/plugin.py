@@ -32,12 +32,13 @@ if (
     TYPE_CHECKING
 ):  # imported where they are used: the first tasks need none of it, and should be tested at once
     from workbook.bounds import Bounds
-    from workbook.judge import Judge
+    from workbook.judge import Judge, Oracles
     from workbook.redis_world import RedisWorld
     from workbook.sandbox import Servers
     from workbook.world import World
 
 RECORDING = pytest.StashKey[Recording]()
+ORACLES: "pytest.StashKey[Oracles]" = pytest.StashKey()
 BOUNDS: "pytest.StashKey[Bounds]" = pytest.StashKey()
 COMPANION = "workbook-companion"
 """The name of the plugin of `workbook test`, which says itself what comes next."""
@@ -175,7 +176,8 @@ def judge(request: pytest.FixtureRequest, chapter: Chapter, code: Code) -> "Iter
         running: Servers = request.getfixturevalue(name)
         return running
 
-    with judging(code, chapter, number, servers, processes, changes, away) as judge:
+    oracles = request.config.stash.setdefault(ORACLES, {})
+    with judging(code, chapter, number, servers, processes, changes, away, oracles) as judge:
         yield judge
 
 

@@ -1,5 +1,6 @@
 """Rows of `tasks` in any status, as the constraints allow them: what a test needs to begin in the middle of things."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from scheduler.jobs import Job, Status
@@ -62,6 +63,18 @@ def insert(values: dict[str, Any]) -> str:
     return f"INSERT INTO tasks ({', '.join(given)}) VALUES ({', '.join(given.values())}) RETURNING *"
 
 
+def insert_all(rows: Sequence[dict[str, Any]]) -> tuple[str, *tuple[Any, ...]]:
+    """One statement and its parameters. A column that a row says nothing of has its default."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    parts, params = [], []
+    for row in rows:
+        given = [row.get(name, _DEFAULT) for name in names]
+        parts.append(f"({', '.join(one if isinstance(one, _Sql) else '%s' for one in given)})")
+        params += [one for one in given if not isinstance(one, _Sql)]
+    return f"INSERT INTO tasks ({', '.join(names)}) VALUES {', '.join(parts)}", *params
+
+
+_DEFAULT = _Sql("DEFAULT")
 _RESET = {
     "next_run_at": None,
     "lease_expires_at": None,

@@ -21,11 +21,12 @@ with world.before_redis(function):      this comes before each thing that is ask
 import asyncio
 import linecache
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from http.client import HTTPConnection
 from threading import Event, Thread
 from typing import Any
@@ -200,6 +201,19 @@ class World:
         """A new row that the constraints allow; `columns` win over what its status needs."""
         values = {"task_id": uuid4(), "type": "noop", **rows.columns(Status(status)), **columns}
         return self._job(rows.insert(values), values)
+
+    def insert_all(self, columns: Iterable[dict[str, Any]]) -> None:
+        """New rows as `insert` makes them, in one statement."""
+        all_values = [{"type": "noop", **rows.columns(Status(one["status"])), **one} for one in columns]
+        if all_values:
+            self.sql(*rows.insert_all(all_values))
+
+    def empty(self) -> datetime:
+        """Delete all rows. Returns the database's time, as it was before that."""
+        cursor = self._db.execute("SELECT now(); DELETE FROM task_attempts; DELETE FROM tasks")
+        [row] = cursor.fetchall()
+        now: datetime = row["now"]
+        return now
 
     def update(self, job: Job, status: str, hint: bool = False, **columns: Any) -> Job:
         """Change a row as another process would: a new version, and with `hint` also the wake-up on `job:{id}`."""

@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import importlib.util
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -82,6 +82,27 @@ def test_what_is_not_written_yet_goes_through_at_once():
     with pytest.raises(NotImplementedError, match="05_listjobs task 1"):
         _judge(piece, sorted).compare(LISTS, _play)
     assert len(calls) == 1
+
+
+def test_who_judges_again_by_the_same_inputs_plays_the_reference_once():
+    played = []
+
+    def reference(numbers: list[int]) -> list[int]:
+        played.append(numbers)
+        return sorted(numbers)
+
+    first = _judge(sorted, reference)
+    first.compare(LISTS, _play)
+    number = len(played)
+    for mine in (sorted, lambda numbers: sorted(set(numbers))):
+        again = _judge(mine, reference)
+        again.oracles = first.oracles
+        if mine is sorted:
+            again.compare(LISTS, _play)
+            assert len(played) == number
+        else:
+            with pytest.raises(AssertionError, match=r"expected .*, got "):
+                again.compare(LISTS, _play)
 
 
 def test_a_hang_is_met_once_and_not_for_each_input():
@@ -168,9 +189,8 @@ def test_ids_that_the_code_made_are_told_by_their_order_and_those_of_the_input_b
 
 def test_a_moment_within_the_play_is_now_and_any_other_is_itself():
     side = Side(SimpleNamespace(), list)  # type: ignore[arg-type]
-    began = datetime.now(UTC)
-    side._began = began
-    side.clock = lambda: began + timedelta(seconds=2)  # type: ignore[method-assign]
+    side._asked_at -= 2
+    began = side._began
     assert side.moment(began + timedelta(seconds=1)) == "now"
     assert side.moment(began + timedelta(seconds=61)) == "in a minute"
     assert side.moment(odd.NOON) == "2024-05-17T12:00:00.654321+00:00"

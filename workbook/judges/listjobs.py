@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 from hypothesis import strategies as st
@@ -78,10 +79,11 @@ ALL_FILTERS = {
     "priority_filter": PRIORITIES,
     "type_filter": ("", *NO_TYPES),
 }
+NAMED = ("noop", "it's", "NOOP")
 VALID = {
     "state_filter": STATES[:4],
     "priority_filter": PRIORITIES[:3],
-    "type_filter": ("", "noop", "it's", "NOOP"),
+    "type_filter": ("", *NAMED),
 }
 
 
@@ -143,8 +145,7 @@ def _filters(values: Mapping[str, tuple[Any, ...]]) -> SearchStrategy[dict[str, 
 
 def _one_page(side: Side, case: List) -> Iterator[Seen]:
     """Which jobs come, whatever their order; how many, where they are more than a page holds."""
-    for row in case.rows:
-        side.insert(row)
+    side.insert(*case.rows)
     [size] = case.sizes
     seen = _list(side, 0, page_size=size, **case.filters)
     what = f"{seen.what}{case.where}"
@@ -184,16 +185,19 @@ def _is_right(name: str, value: Any) -> bool:
 
 
 def _one_of_each_type(side: Side, type: str) -> Iterator[Seen]:
-    for number, other in enumerate(ALL_TYPES, 1):
-        side.insert(Row(f"a job of type {other!r}", odd.task_id(number), "queued", other))
+    side.insert(
+        *(
+            Row(f"a job of type {other!r}", odd.task_id(number), "queued", other)
+            for number, other in enumerate(ALL_TYPES, 1)
+        )
+    )
     seen = side.call("ListJobs", type_filter=type)
     yield Seen(f"{seen.what}, where there is one job of each of {len(ALL_TYPES)} types", _ids(seen))
 
 
 def _walk(side: Side, case: List) -> Iterator[Seen]:
     """All pages, each asked from the next of the processes, and asked once more from the one after."""
-    for row in case.rows:
-        side.insert(row)
+    side.insert(*case.rows)
     shown: list[str] = []
     problems: list[str] = []
     changes: list[str] = []
@@ -274,14 +278,21 @@ def _change(side: Side, case: List, happens: str, shown: list[str], page: int) -
 
 
 def _some_of_each(side: Side) -> None:
-    number = 0
-    for status in ("queued", "running", "succeeded"):
-        for priority in ("critical", "high"):
-            for type in map(str, VALID["type_filter"][1:]):
-                for _ in range(2):
-                    number += 1
-                    moment = {"created_at": odd.NOON - timedelta(microseconds=number)}
-                    side.insert(Row(f"job {number}", odd.task_id(number), status, type, priority, moment))
+    numbers = count(1)
+    side.insert(
+        *(
+            _one_of(next(numbers), status, priority, type)
+            for status in ("queued", "running", "succeeded")
+            for priority in ("critical", "high")
+            for type in NAMED
+            for _ in range(2)
+        )
+    )
+
+
+def _one_of(number: int, status: str, priority: str, type: str) -> Row:
+    moment = {"created_at": odd.NOON - timedelta(microseconds=number)}
+    return Row(f"job {number}", odd.task_id(number), status, type, priority, moment)
 
 
 def _token(side: Side, filters: Mapping[str, Any]) -> str:

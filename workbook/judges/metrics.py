@@ -322,9 +322,12 @@ def _waiting(draw: st.DrawFn) -> tuple[Row, ...]:
 
 def _ages(side: Side, rows: tuple[Row, ...]) -> Iterator[Seen]:
     began = side.clock()
-    for row in rows:
-        times = {name: began - timedelta(seconds=ago) for name, ago in row.columns.items()}
-        side.insert(replace(row, columns=times))
+    side.insert(
+        *(
+            replace(row, columns={name: began - timedelta(seconds=ago) for name, ago in row.columns.items()})
+            for row in rows
+        )
+    )
     registry = CollectorRegistry()
     metrics = side.code.build_metrics(registry)
     _refresh(side, registry, metrics)

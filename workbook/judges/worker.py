@@ -198,18 +198,17 @@ def _some_rows(statuses: Sequence[str] = (), least: int = 0) -> SearchStrategy[t
 
 def _insert(side: Side, rows: Sequence[Kept]) -> dict[str, Job]:
     """The rows, and some of those of the attempts that they had before: the jobs as they stand now."""
-    for row in rows:
-        side.insert(row)
-        ended = row.attempts - (row.status == "running")
-        side.world.sql(
-            "INSERT INTO task_attempts SELECT %s, n, %s + n * interval '1 day', %s + n * interval '2 days', false, "
-            "'attempt ' || n FROM generate_series(1, %s, 2) AS n",
-            row.task_id,
-            odd.NOON,
-            odd.NOON,
-            ended,
-        )
-    return {row.name: _job(side, row.task_id) for row in rows}
+    side.insert(*rows)
+    side.world.sql(
+        "INSERT INTO task_attempts SELECT task_id, n, %s + n * interval '1 day', %s + n * interval '2 days', false, "
+        "'attempt ' || n FROM unnest(%s::uuid[], %s::int[]) AS row (task_id, ended), generate_series(1, ended, 2) AS n",
+        odd.NOON,
+        odd.NOON,
+        [row.task_id for row in rows],
+        [row.attempts - (row.status == "running") for row in rows],
+    )
+    jobs = {job.task_id: job for job in map(Job.from_row, side.world.sql("SELECT * FROM tasks"))}
+    return {row.name: jobs[row.task_id] for row in rows}
 
 
 def _job(side: Side, task_id: UUID) -> Job:
