@@ -15,7 +15,8 @@ BATCH = 1_000
 CHUNK = 500
 
 # A job that is requeued at this moment is no longer terminal when its row is locked, and stays: the conditions are
-# asked again outside. created_at adds nothing to finished_at, except that the index is ordered by it.
+# asked again outside. created_at adds nothing to finished_at, except that the index is ordered by it. CockroachDB
+# refuses a part of a WITH that returns nothing.
 PRUNE = """
     WITH gone AS (
         DELETE FROM tasks
@@ -29,7 +30,7 @@ PRUNE = """
                 LIMIT %s)
         RETURNING task_id
     ), attempts AS (
-        DELETE FROM task_attempts WHERE task_id IN (SELECT task_id FROM gone)
+        DELETE FROM task_attempts WHERE task_id IN (SELECT task_id FROM gone) RETURNING task_id
     )
     SELECT count(*) AS deleted FROM gone
 """

@@ -93,6 +93,7 @@ REAP = Due(
         INSERT INTO task_attempts (task_id, attempt, started_at, finished_at, ok, error)
         SELECT task_id, attempts, started_at, seen, false, last_error FROM done
         {ATTEMPT_AGAIN}
+        RETURNING task_id
     )
     SELECT {COLUMNS} FROM done
     """,

@@ -188,6 +188,8 @@ ATTEMPT_AGAIN = """
             error = excluded.error
 """
 """There may be such a row of a job that somebody has deleted by hand, and submitted again with its id."""
+
+# What is written returns its ids, which nobody asks for: CockroachDB refuses a part of a WITH that returns nothing.
 _FINISH = f"""
     WITH ours AS (
         SELECT t.task_id, v.status, v.error, v.delay
@@ -209,6 +211,7 @@ _FINISH = f"""
         INSERT INTO task_attempts (task_id, attempt, started_at, finished_at, ok, error)
         SELECT task_id, attempts, started_at, now(), status = 'succeeded', last_error FROM done
         {ATTEMPT_AGAIN}
+        RETURNING task_id
     )
     SELECT task_id, attempts FROM done
 """
