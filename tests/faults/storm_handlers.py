@@ -15,6 +15,12 @@ async def storm_healthy(app: App, job: Job) -> None:
     await asyncio.sleep(6)
 
 
+@handlers("storm_bulky")
+async def storm_bulky(app: App, job: Job) -> None:
+    """Runs for so long that many do at once, each with its payload."""
+    await asyncio.sleep(20)
+
+
 @handlers("storm_greedy")
 async def storm_greedy(app: App, job: Job) -> None:
     """Holds a connection to the database for a while."""

@@ -15,7 +15,7 @@ import socket
 import struct
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +46,7 @@ PATIENCE = 5.0
 """Seconds within which `/readyz` must tell the truth, and everything must move again."""
 SUBMITS_A_SECOND = 4
 BOMB = "[" + ",".join(["1e131071"] * 1500) + "]"
+BULKY = f'"{"x" * 1_000_000}"'
 
 Storm = Callable[["Stage"], Any]
 
@@ -111,12 +112,13 @@ async def calm(stage: Stage) -> None:
 
 
 async def payload_bomb(stage: Stage) -> None:
-    """Payloads that are small on the way in and huge as text, and lists of large ones."""
+    """Payloads that are small on the way in and huge as text, lists of large ones, and many that run at once."""
     while True:
+        await asyncio.gather(*[stage.submit("storm_bulky", BULKY) for _ in range(3)], return_exceptions=True)
         with suppress(grpc.aio.AioRpcError):
             await stage.submit("noop", BOMB)
         with suppress(grpc.aio.AioRpcError):
-            await stage.submit("noop", f'"{"x" * 1_000_000}"')
+            await stage.submit("noop", BULKY)
         with suppress(grpc.aio.AioRpcError):
             await stage.stub.ListJobs(pb.ListJobsRequest(page_size=1000), timeout=5)
         await asyncio.sleep(0.2)
@@ -359,16 +361,18 @@ async def weather(stage: Stage, name: str, seconds: float) -> Seen:
             await asyncio.sleep(PATIENCE)
         # What it has done to the last of them is its own doing, and not that of the next storm.
         ended = await until_honest(stage, "bool_and(finished_at IS NOT NULL)")
-    wrong = [
-        (at, who)
-        for at, who, says_ready in stage.ready
-        if at >= began and says_ready is (database_is_away and began + 1 < at < over)
-    ]
-    untrue = longest(wrong)
+    untrue = max(
+        longest_untrue(
+            (at, says_ready is not (database_is_away and began < at < over))
+            for at, one, says_ready in stage.ready
+            if one == who and at >= began
+        )
+        for who in stage.pids
+    )
     stage.ready.clear()
     [[lost]] = await stage.sql(
         "SELECT count(*) FROM task_attempts JOIN tasks USING (task_id) "
-        "WHERE type = 'storm_healthy' AND error = 'lease expired'"
+        "WHERE type IN ('storm_healthy', 'storm_bulky') AND error = 'lease expired'"
     )
     if not ended:
         lost += len(honest)
@@ -401,20 +405,25 @@ async def honest_jobs(stage: Stage, submitted: list[str]) -> None:
 async def watch_readiness(stage: Stage) -> None:
     while True:
         for who in stage.pids:
-            answer = await readiness(stage.ports[who])
-            stage.ready.append((monotonic(), who, answer is True))
+            asked = monotonic()
+            stage.ready.append((asked, who, await readiness(stage.ports[who]) is True))
         await asyncio.sleep(0.2)
 
 
-def longest(wrong: list[tuple[float, str]]) -> float:
-    """The longest time for which a process said what was not so."""
+def longest_untrue(answers: Iterable[tuple[float, bool]]) -> float:
+    """The longest time for which a process said what was not so, or nothing: from one such answer to the next true one.
+
+    An answer is when it was asked for, and whether it was true.
+    """
     most = 0.0
-    for who in {who for _, who in wrong}:
-        times = [at for at, one in wrong if one == who]
-        first = last = times[0]
-        for at in times:
-            first, last = (first, at) if at - last < 1.5 else (at, at)
-            most = max(most, last - first)
+    since: float | None = None
+    for at, is_true in answers:
+        if since is None and not is_true:
+            since = at
+        if since is not None:
+            most = max(most, at - since)
+        if is_true:
+            since = None
     return most
 
 
