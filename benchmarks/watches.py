@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from statistics import quantiles
@@ -38,7 +39,7 @@ class Watches:
 
     def __init__(self) -> None:
         self.began = 0
-        self.came: dict[tuple[str, int], float] = {}
+        self._came: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
         self._streams: list[asyncio.Task[None]] = []
 
     def open(self, stub: "scheduler_pb2_grpc.SchedulerServiceAsyncStub", task_id: UUID) -> None:
@@ -51,6 +52,14 @@ class Watches:
                     stream.result()
             await asyncio.sleep(0.05)
 
+    def note(self, job_id: str, version: int) -> None:
+        """An event has come."""
+        self._came[job_id].append((version, time.monotonic()))
+
+    def came(self, job_id: str, version: int) -> float:
+        """When this change was seen. An event may leave states out, and then tells of all that it has left out."""
+        return next((at for seen, at in self._came[job_id] if seen >= version), float("inf"))
+
     async def close(self) -> None:
         for stream in self._streams:
             stream.cancel()
@@ -59,7 +68,7 @@ class Watches:
     async def _follow(self, stub: "scheduler_pb2_grpc.SchedulerServiceAsyncStub", task_id: UUID) -> None:
         first = True
         async for event in stub.WatchJob(pb.WatchJobRequest(job_id=str(task_id))):
-            self.came[event.job_id, event.version] = time.monotonic()
+            self.note(event.job_id, event.version)
             self.began += first
             first = False
 
@@ -103,7 +112,7 @@ async def measure(
                 await asyncio.sleep(random.expovariate(rate))
             await asyncio.sleep(3)
             await following.close()
-    return [(following.came.get(change, float("inf")) - at) * 1000 for change, at in changed.items()]
+    return [(following.came(*change) - at) * 1000 for change, at in changed.items()]
 
 
 async def _until_serving(stub: "scheduler_pb2_grpc.SchedulerServiceAsyncStub") -> None:

@@ -1,6 +1,7 @@
 """The benchmarks run, and report. No time is asserted, no other queue is needed, and nothing is downloaded."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from benchmarks.figures import MEASURES
+from benchmarks.watches import Watches
 from tests.patience import SECONDS
 from workbook.sandbox import Servers
 
@@ -79,3 +81,10 @@ def test_a_mistake_is_named_and_gives_exit_code_2(backends: Servers, options: li
     done = run(backends, *options)
     assert done.returncode == 2
     assert words in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_a_state_that_an_event_left_out_was_seen_with_it() -> None:
+    watches = Watches()
+    watches.note("job", 1)
+    watches.note("job", 3)
+    assert watches.came("job", 2) == watches.came("job", 3) < watches.came("job", 4) == math.inf
