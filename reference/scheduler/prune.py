@@ -14,14 +14,13 @@ from scheduler.jobs import Priority
 BATCH = 1_000
 CHUNK = 500
 
-# A job that is requeued at this moment is no longer terminal when its row is locked, and stays: the conditions are
-# asked again outside. created_at adds nothing to finished_at, except that the index is ordered by it. CockroachDB
-# refuses a part of a WITH that returns nothing.
+# A job that is requeued at this moment has no finished_at when its row is locked, or a new one, and stays: so that is
+# asked again outside. status and created_at add nothing to it, except that they are the columns of an index.
+# CockroachDB refuses a part of a WITH that returns nothing.
 PRUNE = """
     WITH gone AS (
         DELETE FROM tasks
-        WHERE status IN ('succeeded', 'failed', 'deadletter', 'cancelled')
-            AND finished_at < now() - %s * interval '1 second'
+        WHERE finished_at < now() - %s * interval '1 second'
             AND task_id IN (
                 SELECT task_id FROM tasks
                 WHERE status IN ('succeeded', 'failed', 'deadletter', 'cancelled')

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,8 +13,8 @@ from scheduler.job_queue import encode_entry
 from scheduler.jobs import Job, Priority, Status
 from scheduler.parts import reference
 from scheduler.worker.batches import fetch_waiting
-from scheduler.worker.leases import HEARTBEAT_OF_LOCKED, Held, heartbeat
-from scheduler.worker.one_job import FINISH_LOCKED, Outcome
+from scheduler.worker.leases import HEARTBEAT_OF_LOCKED, REAP, Held, heartbeat
+from scheduler.worker.one_job import CLAIM_AGAIN, FINISH_LOCKED, Outcome
 
 from tests.faults.tools import attempt_rows, by_label, counted, insert, queued_ids, row, rows
 from tests.helpers import until
@@ -110,17 +111,21 @@ async def test_a_heartbeat_of_a_row_that_was_locked_for_a_moment_extends_its_lea
     assert after.lease_expires_at > after.updated_at
 
 
-@pytest.mark.parametrize("statement", ["heartbeat", "finish"])
+@pytest.mark.parametrize("statement", ["heartbeat", "finish", "claim", "reap"])
 async def test_rows_are_locked_in_the_order_of_their_ids(app: App, statement: str) -> None:
     """Whoever waits for a row has locked none that comes after it: so no two wait for each other."""
     ids = sorted((uuid4() for _ in range(5)), reverse=True)
-    jobs = [job for task_id in ids for job in await claimed(app, task_id=task_id)]
-    numbers = [[job.task_id for job in jobs], [job.attempts for job in jobs]]
+    for task_id in ids:
+        await (insert(app, 1, task_id=task_id) if statement == "claim" else claimed(app, task_id=task_id))
+    numbers = [ids, [1] * 5]
+    await end_leases(app)
     sql, params = {
+        "reap": (REAP._waiting, [ids, [2] * 5, [datetime.now(UTC)] * 5]),
+        "claim": (CLAIM_AGAIN, [ids, "somebody/1", 1.0]),
         "heartbeat": (HEARTBEAT_OF_LOCKED, [*numbers, 1.0]),
         "finish": (FINISH_LOCKED, [*numbers, ["failed"] * 5, ["why"] * 5, [0.0] * 5]),
     }[statement]
-    async with held(app, jobs[-1].task_id):
+    async with held(app, ids[-1]):
         waiting = asyncio.create_task(fetch_waiting(app, SECONDS, sql, params))
         await until_waiting(app, 1)
         free = await app.db.fetch_all("SELECT task_id FROM tasks FOR UPDATE SKIP LOCKED")
@@ -166,6 +171,15 @@ async def test_a_row_that_an_earlier_job_left_in_task_attempts_stops_no_reaper(a
     await end_leases(app)
     assert await app.parts.reap(app) == 2
     assert await attempt_rows(app, jobs[0].task_id) == [(1, False, "lease expired")]
+
+
+async def test_a_job_is_judged_by_the_entries_of_its_own_queue(app: App) -> None:
+    """A queue that is empty says of each of its jobs that the entry is lost, and of no other's."""
+    (task_id,) = await insert(app, 1, priority=Priority.LOW)
+    await app.queue.push(await row(app, task_id))
+    await app.db.fetch_all("UPDATE tasks SET pushed_at = now() - interval '1 day'")
+    assert await app.parts.reconcile(app) == 0
+    assert await queued_ids(app, Priority.LOW) == [task_id]
 
 
 async def due(app: App, duty: str, number: int = 3) -> list[UUID]:

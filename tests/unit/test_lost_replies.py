@@ -11,13 +11,15 @@ import pytest
 from scheduler.api.cancel_job import CANCEL
 from scheduler.api.requeue_job import REQUEUE
 from scheduler.app import App, open_app
-from scheduler.database import Lost
+from scheduler.database import Lost, TooSlow
 from scheduler.entry import Entry
 from scheduler.jobs import INSERT, NewJob, Priority, Status
 from scheduler.parts import reference
 from scheduler.v1 import scheduler_pb2 as pb
+from scheduler.worker import batches
 from scheduler.worker.batches import Due
 from scheduler.worker.leases import GIVE_BACK, REAP
+from scheduler.worker.one_job import CLAIM
 from scheduler.worker.reconciler import PUSH_AGAIN
 from scheduler.worker.retries import PROMOTE
 
@@ -159,6 +161,25 @@ async def test_what_another_has_changed_is_not_given_back_by_who_lost_a_reply(ap
     assert not first
 
 
+async def test_what_another_has_claimed_is_not_claimed_by_who_lost_a_reply(app: App) -> None:
+    """The request is lost, and another worker comes first."""
+    entries = [Entry(one, "noop", Priority.DEFAULT) for one in await insert(app, 2)]
+    fetch_all = app.db.fetch_all
+    first = [CLAIM]
+
+    async def loses(sql: str, *arguments: Any) -> Any:
+        if sql not in first:
+            return await fetch_all(sql, *arguments)
+        first.clear()
+        assert len(await app.parts.claim(app, entries[:1])) == 1
+        raise Lost("no reply")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app.db, "fetch_all", loses)
+        mine = await app.parts.claim(app, entries)
+    assert [job.task_id for job in mine] == [entries[1].task_id]
+
+
 async def due_for(app: App, duty: Due) -> set[UUID]:
     """Three jobs for which a duty is due; of those that are reaped, one ends as a dead letter."""
     ids = await insert(app, 2) + await insert(app, 1, max_attempts=1)
@@ -183,6 +204,46 @@ async def test_what_a_duty_has_queued_is_pushed(app: App, duty: Due, after: bool
         assert way.fired.is_set()
     assert set(await queued_ids(app)) == ids
     assert len(await queued_ids(app)) == len(ids)
+
+
+async def changed_by_others(app: App, task_ids: set[UUID]) -> None:
+    """One of these two jobs is cancelled, the other goes on until it is queued again."""
+    one, other = task_ids
+    assert await app.parts.cancel_in_database(app, one)
+    await app.parts.pump_retries(app)
+    jobs = await app.parts.claim(app, [Entry(other, "noop", Priority.DEFAULT)])
+    assert len(await app.parts.give_back(app, jobs)) == 1
+    await app.queue.redis.flushdb()
+
+
+@pytest.mark.parametrize("how", ["others changed them", "they stay locked"])
+@pytest.mark.parametrize("duty", [PROMOTE, PUSH_AGAIN], ids=["the pump", "the reconciler"])
+async def test_what_a_duty_has_not_queued_is_not_pushed(
+    app: App, monkeypatch: pytest.MonkeyPatch, duty: Due, how: str
+) -> None:
+    """The request is lost."""
+    ids = set(list(await due_for(app, duty))[:2])
+    await app.db.fetch_all("DELETE FROM tasks WHERE NOT task_id = ANY(%s)", [list(ids)])
+    fetch_all = app.db.fetch_all
+    first = [duty.statement]
+
+    async def loses(sql: str, *arguments: Any) -> Any:
+        if sql not in first:
+            return await fetch_all(sql, *arguments)
+        first.clear()
+        if how == "others changed them":
+            await changed_by_others(app, ids)
+        raise Lost("no reply")
+
+    async def is_too_slow(*_: Any) -> Any:
+        raise TooSlow("somebody has locked them")
+
+    monkeypatch.setattr(app.db, "fetch_all", loses)
+    if how == "they stay locked":
+        monkeypatch.setattr(batches, "fetch_waiting", is_too_slow)
+    assert await (app.parts.pump_retries if duty is PROMOTE else app.parts.reconcile)(app) == 0
+    assert not first
+    assert await queued_ids(app) == []
 
 
 @when
@@ -235,6 +296,71 @@ async def test_a_duty_whose_statement_comes_late_takes_what_was_due_when_it_look
         patch.setattr(app.db, "fetch_all", hangs)
         assert await app.parts.reap(app) == len(ids)
     assert (await row(app, late[0])).status is Status.RUNNING
+
+
+async def between_look_and_statement(app: App, patch: pytest.MonkeyPatch, duty: Due, change: Any) -> None:
+    """Let `change` happen once a duty has found its rows, and before it does anything to them."""
+    fetch_all = app.db.fetch_all
+    first = [duty.statement]
+
+    async def comes_late(sql: str, *arguments: Any) -> Any:
+        if sql in first:
+            first.clear()
+            await change()
+        return await fetch_all(sql, *arguments)
+
+    patch.setattr(app.db, "fetch_all", comes_late)
+
+
+async def test_a_heartbeat_that_comes_before_the_reaper_s_statement_saves_its_job(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (task_id,) = await insert(app, 1)
+    jobs = await app.parts.claim(app, [Entry(task_id, "noop", Priority.DEFAULT)])
+    await app.db.fetch_all("UPDATE tasks SET lease_expires_at = now() - interval '1 second'")
+
+    async def beat() -> None:
+        assert await app.parts.heartbeat(app, jobs) == {task_id}
+
+    await between_look_and_statement(app, monkeypatch, REAP, beat)
+    assert await app.parts.reap(app) == 0
+    assert (await row(app, task_id)).status is Status.RUNNING
+
+
+async def test_what_another_reconciler_pushed_in_between_is_not_pushed_again(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await due_for(app, PUSH_AGAIN)
+
+    async def another() -> None:
+        assert await app.parts.reconcile(app) == len(ids)
+
+    await between_look_and_statement(app, monkeypatch, PUSH_AGAIN, another)
+    assert await app.parts.reconcile(app) == 0
+    assert sorted(await queued_ids(app)) == sorted(ids)
+
+
+async def test_the_reaper_leaves_the_attempt_that_follows_the_one_it_saw(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database hung, and nobody could extend the lease of the next attempt either."""
+    (task_id,) = await insert(app, 1)
+    entries = [Entry(task_id, "noop", Priority.DEFAULT)]
+    over = "UPDATE tasks SET lease_expires_at = now() - interval '1 second' WHERE status = 'running'"
+    await app.parts.claim(app, entries)
+    await app.db.fetch_all(over)
+
+    async def go_on() -> None:
+        assert await app.parts.reap(app) == await app.parts.pump_retries(app) == 1
+        await app.parts.claim(app, entries)
+        await app.db.fetch_all(over)
+
+    # Its second look would find the next attempt, too: that is another reaping.
+    monkeypatch.setattr(batches, "MOST_AT_ONCE", 1)
+    await between_look_and_statement(app, monkeypatch, REAP, go_on)
+    assert await app.parts.reap(app) == 0
+    job = await row(app, task_id)
+    assert (job.status, job.attempts) == (Status.RUNNING, 2)
 
 
 def set_of(duty: Due) -> str:

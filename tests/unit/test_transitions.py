@@ -247,6 +247,27 @@ async def test_the_reaper_leaves_a_lease_that_holds(app):
     assert await again(app, job) == job
 
 
+# A newer version's tables, and a row that is due in a status which this version never heard of.
+NEWER = """
+    ALTER TABLE tasks DROP CONSTRAINT status_is_known, DROP CONSTRAINT only_a_queued_job_has_pushed_at,
+        DROP CONSTRAINT running_job_has_a_lease, DROP CONSTRAINT retry_job_has_next_run_at
+"""
+PAUSED = "UPDATE tasks SET status = 'paused' WHERE task_id = %s"
+DUTIES = {"pump": Status.RETRY, "reap": Status.RUNNING, "reconcile": Status.QUEUED}
+
+
+@pytest.mark.parametrize("name", DUTIES)
+async def test_a_duty_leaves_what_is_due_in_a_status_of_a_newer_version(settings, name):
+    async with open_app(settings, reference()) as app:
+        before = await standing(app, DUTIES[name])
+        await app.db.fetch_all(NEWER)
+        await app.db.fetch_all(PAUSED, [before.task_id])
+        duty = {"pump": pump_retries, "reap": app.parts.reap, "reconcile": app.parts.reconcile}[name]
+        assert await duty(app) == 0
+        after = await again(app, before)
+        assert (after.status, after.version, after.pushed_at) == ("paused", before.version, before.pushed_at)
+
+
 # --- the fence
 
 
@@ -275,6 +296,18 @@ async def test_another_finish_of_the_same_attempt_is_refused(app):
     await finish(Status.SUCCEEDED)(app, job)
     after = await again(app, job)
     assert await finish(Status.FAILED)(app, job) is False
+    assert await again(app, job) == after
+
+
+@pytest.mark.parametrize(("attempts", "status"), [(1, Status.RETRY), (3, Status.DEADLETTER)])
+async def test_a_finish_is_refused_that_says_what_the_reaper_said_for_a_reason_of_its_own(
+    app, attempts, status
+):
+    job = await standing(app, Status.RUNNING, attempts)
+    assert await reap(app, job)
+    after = await again(app, job)
+    assert after.status is status
+    assert await finish(status)(app, job) is False
     assert await again(app, job) == after
 
 

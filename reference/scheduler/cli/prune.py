@@ -85,7 +85,7 @@ async def _prune_views(settings: "Settings", db: "Database") -> None:
     from scheduler.job_queue import connect
     from scheduler.prune import prune_dead_letters
 
-    if settings.redis_host is not None and services.are_of_one_system():
+    if services.are_of_one_system():
         queue = await connect(settings)
         try:
             await prune_dead_letters(db, queue.redis, settings.redis_prefix)

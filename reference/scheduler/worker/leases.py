@@ -23,7 +23,7 @@ _HEARTBEAT = f"""
     UPDATE tasks AS t
     SET lease_expires_at = now() + %s * interval '1 second'
     FROM free
-    WHERE t.task_id = free.task_id AND t.status = 'running'
+    WHERE t.task_id = free.task_id
     RETURNING t.task_id, t.lease_expires_at
 """
 HEARTBEAT = _HEARTBEAT.replace("%LOCKED%", "SKIP LOCKED")
@@ -102,7 +102,7 @@ REAP = Due(
     done=f"""
     SELECT {columns("t")}
     FROM unnest(%s::uuid[], %s::int8[], %s::timestamptz[]) AS v(id, was, seen)
-    JOIN task_attempts AS a ON a.task_id = v.id AND a.finished_at = v.seen AND NOT a.ok AND a.error = 'lease expired'
+    JOIN task_attempts AS a ON a.task_id = v.id AND a.finished_at = v.seen
     JOIN tasks AS t ON t.task_id = v.id
     """,
 )
@@ -132,14 +132,13 @@ GIVE_BACK = f"""
     SET status = 'queued', max_attempts = t.max_attempts + 1, queued_at = now(), pushed_at = now(), worker = NULL,
         lease_expires_at = NULL, version = t.version + 1, updated_at = now()
     FROM free
-    WHERE t.task_id = free.task_id AND t.status = 'running'
+    WHERE t.task_id = free.task_id
     RETURNING {columns("t")}
 """
 GIVEN_BACK = f"""
     SELECT {columns("t")}
-    FROM unnest(%s::uuid[], %s::int[], %s::int8[]) AS v(id, attempt, version)
-    JOIN tasks AS t ON t.task_id = v.id
-    WHERE t.status = 'queued' AND t.attempts = v.attempt AND t.version = v.version
+    FROM unnest(%s::uuid[], %s::int8[]) AS v(id, version) JOIN tasks AS t ON t.task_id = v.id
+    WHERE t.status = 'queued' AND t.version = v.version
 """
 
 
@@ -155,7 +154,7 @@ async def give_back(app: App, jobs: Sequence[Job]) -> list[Job]:
     except Lost:
         # Once more, in case it was not done. Whichever try it was, these rows are queued now, and one version on.
         await app.db.fetch_all(GIVE_BACK, attempts)
-        rows = await app.db.fetch_all(GIVEN_BACK, [*attempts, [job.version + 1 for job in jobs]])
+        rows = await app.db.fetch_all(GIVEN_BACK, [attempts[0], [job.version + 1 for job in jobs]])
     returned = [Job.from_row(row) for row in rows]
     app.hints.released(job.task_id for job in returned)
     app.hints.changed(job.task_id for job in returned)

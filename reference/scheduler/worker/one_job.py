@@ -56,6 +56,7 @@ LARGE_AT_ONCE = 8
 # A claim of hundreds of jobs of a megabyte each would take that much memory several times over, all at one moment.
 _PAYLOAD = f"CASE WHEN octet_length(payload::text) <= {SMALL_PAYLOAD} THEN payload END AS payload"
 
+# The guard stands where the rows are locked. It is asked again once the lock is there, and nobody changes them then.
 _CLAIM = f"""
     WITH free AS (
         SELECT task_id FROM tasks WHERE task_id = ANY(%s::uuid[]) AND status = 'queued'
@@ -64,13 +65,13 @@ _CLAIM = f"""
     SET status = 'running', attempts = attempts + 1, worker = %s, started_at = now(), pushed_at = NULL,
         lease_expires_at = now() + %s * interval '1 second', version = version + 1, updated_at = now()
     FROM free
-    WHERE t.task_id = free.task_id AND t.status = 'queued'
+    WHERE t.task_id = free.task_id
     RETURNING {columns("t")}, {_PAYLOAD}
 """
 CLAIM = _CLAIM.replace("%LOCKED%", "SKIP LOCKED")
 CLAIM_AGAIN = _CLAIM.replace("%LOCKED%", "")
 CLAIMED = f"""
-    SELECT {COLUMNS}, {_PAYLOAD} FROM tasks WHERE task_id = ANY(%s::uuid[]) AND worker = %s AND status = 'running'
+    SELECT {COLUMNS}, {_PAYLOAD} FROM tasks WHERE task_id = ANY(%s::uuid[]) AND worker = %s
 """
 LARGE = """
     SELECT task_id, payload FROM tasks WHERE task_id = ANY(%s::uuid[]) AND octet_length(payload::text) <= %s
@@ -205,7 +206,7 @@ _FINISH = f"""
             finished_at = CASE WHEN ours.status <> 'retry' THEN now() END,
             version = t.version + 1, updated_at = now()
         FROM ours
-        WHERE t.task_id = ours.task_id AND t.status = 'running'
+        WHERE t.task_id = ours.task_id
         RETURNING t.task_id, t.attempts, t.started_at, t.status, t.last_error
     ), written AS (
         INSERT INTO task_attempts (task_id, attempt, started_at, finished_at, ok, error)
@@ -219,12 +220,12 @@ FINISH = _FINISH.replace("%LOCKED%", "SKIP LOCKED")
 FINISH_LOCKED = _FINISH.replace("%LOCKED%", "")
 STANDING = """
     SELECT t.task_id, t.attempts, t.status = 'running' AS locked
-    FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::int8[]) AS v(id, attempt, status, error, version)
+    FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::int8[]) AS v(id, status, error, version)
     JOIN tasks AS t ON t.task_id = v.id
-    WHERE t.attempts = v.attempt AND (
-        t.status = 'running' OR (t.status = v.status AND t.version = v.version
-            AND t.last_error IS NOT DISTINCT FROM v.error))
+    WHERE t.status = 'running' OR (
+        t.status = v.status AND t.version = v.version AND t.last_error IS NOT DISTINCT FROM v.error)
 """
+"""Each row with the attempt that it is at: who asks for another one's finds nothing."""
 
 
 async def finish(app: App, job: Job, outcome: Outcome) -> bool:
@@ -269,7 +270,8 @@ async def _written(app: App, pairs: Pairs, rows: list[Row]) -> list[bool | None]
     found: dict[tuple[UUID, int], bool | None] = {(row["task_id"], row["attempts"]): True for row in rows}
     if len(rows) < len(pairs):
         # An earlier call may have written it and lost the reply: then the row stands exactly as this finish left it.
+        task_ids, _, statuses, errors, _ = _columns(pairs)
         versions = [job.version + 1 for job, _ in pairs]
-        for row in await app.db.fetch_all(STANDING, [*_columns(pairs)[:4], versions]):
+        for row in await app.db.fetch_all(STANDING, [task_ids, statuses, errors, versions]):
             found.setdefault((row["task_id"], row["attempts"]), None if row["locked"] else True)
     return [found.get((job.task_id, job.attempts), False) for job, _ in pairs]

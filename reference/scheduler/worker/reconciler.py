@@ -30,9 +30,8 @@ DEEPEST = 2_000
 BATCH = 500
 MOST_BATCHES = 100
 
-WATERMARK = (
-    "SELECT min(pushed_at) AS watermark FROM tasks WHERE task_id = ANY(%s::uuid[]) AND status = 'queued'"
-)
+WATERMARK = "SELECT min(pushed_at) AS watermark FROM tasks WHERE task_id = ANY(%s::uuid[])"
+"""It is NULL unless a job is queued."""
 PUSH_AGAIN = Due(
     "priority = %s AND pushed_at < %s",
     "pushed_at",
@@ -46,7 +45,7 @@ PUSH_AGAIN = Due(
     done="""
     SELECT t.task_id, t.type, t.priority
     FROM unnest(%s::uuid[], %s::int8[], %s::timestamptz[]) AS v(id, was, seen) JOIN tasks AS t ON t.task_id = v.id
-    WHERE t.status = 'queued' AND t.version = v.was AND t.pushed_at >= v.seen
+    WHERE t.version = v.was AND t.pushed_at >= v.seen
     """,
 )
 
