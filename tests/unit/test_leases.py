@@ -1,6 +1,7 @@
 """Heartbeat, reaper and give-back, each on its own."""
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -12,6 +13,7 @@ from scheduler.hints import dead_letters
 from scheduler.job_queue import encode_entry
 from scheduler.jobs import Job, Priority, Status
 from scheduler.parts import reference
+from scheduler.worker import batches
 from scheduler.worker.batches import fetch_waiting
 from scheduler.worker.leases import HEARTBEAT_OF_LOCKED, REAP, Held, heartbeat
 from scheduler.worker.one_job import CLAIM_AGAIN, FINISH_LOCKED, Outcome
@@ -161,6 +163,26 @@ async def test_a_row_that_the_database_refuses_stops_no_other_that_is_due(app: A
         " EXECUTE FUNCTION refuse()"
     )
     assert await do(app, duty) == 19
+
+
+@pytest.mark.parametrize("is_locked", [False, True], ids=["free", "locked"])
+@pytest.mark.parametrize("duty", ["reap", "pump", "push again"])
+async def test_what_has_been_due_longest_comes_first_and_hides_nothing_when_it_is_locked(
+    app: App, monkeypatch: pytest.MonkeyPatch, duty: str, is_locked: bool
+) -> None:
+    ids = await due(app, duty)
+    column = {"reap": "lease_expires_at", "pump": "next_run_at", "push again": "pushed_at"}[duty]
+    for hours, task_id in enumerate(ids):
+        await app.db.fetch_all(
+            f"UPDATE tasks SET {column} = {column} - %s * interval '1 hour' WHERE task_id = %s",
+            [hours, task_id],
+        )
+    before = await rows(app)
+    monkeypatch.setattr(batches, "MOST_AT_ONCE", 1)
+    async with held(app, ids[-1]) if is_locked else nullcontext():
+        assert await do(app, duty) == 1
+    after = await rows(app)
+    assert [task_id for task_id in ids if after[task_id] != before[task_id]] == [ids[-2 if is_locked else -1]]
 
 
 async def test_a_row_that_an_earlier_job_left_in_task_attempts_stops_no_reaper(app: App) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,7 @@ from scheduler.worker.retries import PROMOTE
 
 from tests.faults.proxy import Proxy, postgres_reply, proxy
 from tests.faults.tools import at_port, by_label, counted, database_port, insert, queued_ids, row, rows
+from tests.unit.test_one_job import held
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -338,6 +339,35 @@ async def test_what_another_reconciler_pushed_in_between_is_not_pushed_again(
     await between_look_and_statement(app, monkeypatch, PUSH_AGAIN, another)
     assert await app.parts.reconcile(app) == 0
     assert sorted(await queued_ids(app)) == sorted(ids)
+
+
+@pytest.mark.parametrize(
+    "duty", [REAP, PROMOTE, PUSH_AGAIN], ids=["the reaper", "the pump", "the reconciler"]
+)
+async def test_a_row_that_is_locked_once_a_duty_has_found_it_holds_up_no_other(
+    app: App, monkeypatch: pytest.MonkeyPatch, duty: Due
+) -> None:
+    ids = await due_for(app, duty)
+    async with AsyncExitStack() as until_the_end:
+
+        async def lock() -> None:
+            await until_the_end.enter_async_context(held(app, min(ids)))
+
+        await between_look_and_statement(app, monkeypatch, duty, lock)
+        duties = {REAP: app.parts.reap, PROMOTE: app.parts.pump_retries, PUSH_AGAIN: app.parts.reconcile}
+        assert await duties[duty](app) == len(ids) - 1
+
+
+async def test_what_is_found_by_a_look_that_hung_is_left_to_the_next(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have become due while nobody could do anything about it."""
+    ids = await due_for(app, REAP)
+    times = iter([0.0, app.settings.heartbeat_seconds + 0.1])
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "monotonic", lambda: next(times))
+        assert await app.parts.reap(app) == 0
+    assert await app.parts.reap(app) == len(ids)
 
 
 async def test_the_reaper_leaves_the_attempt_that_follows_the_one_it_saw(
