@@ -43,8 +43,8 @@ class Proxy:
 
     def close(self) -> None:
         """Stop forwarding, for good."""
-        self._server.close()
-        self.cut()
+        self._is_cut = True
+        self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(3)
         self._loop.close()
@@ -60,6 +60,11 @@ class Proxy:
         self._writers |= {writer, there_writer}
         await asyncio.gather(self._pump(reader, there_writer), self._pump(there_reader, writer))
         self._writers -= {writer, there_writer}
+
+    async def _end(self) -> None:
+        # Here and not in another thread: a connection that ends at that moment changes the server, too.
+        self._server.close()
+        await self._hang_up()
 
     async def _hang_up(self) -> None:
         for writer in list(self._writers):

@@ -82,6 +82,7 @@ _RESET = {
     "pushed_at": None,
     "worker": None,
 }
+_TOUCH = {"version": _Sql("version + 1"), "updated_at": NOW}
 
 
 def update(job: Job, status: str, changes: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -90,10 +91,9 @@ def update(job: Job, status: str, changes: dict[str, Any]) -> tuple[str, dict[st
         needed["pushed_at"] = NOW
     if job.attempts:
         needed.pop("attempts", None)
-    values = {**_RESET, **needed, **changes}
+    values = {**_RESET, **needed, **_TOUCH, **changes}
     given = ", ".join(
         f"{name} = {value if isinstance(value, _Sql) else f'%({name})s'}" for name, value in values.items()
     )
-    touch = "version = version + 1, updated_at = now()"
-    statement = f"UPDATE tasks SET {given}, {touch} WHERE task_id = %(id)s RETURNING *"
+    statement = f"UPDATE tasks SET {given} WHERE task_id = %(id)s RETURNING *"
     return statement, {**values, "id": job.task_id}

@@ -58,16 +58,26 @@ class Stream:
         self._queue: queue.Queue[Any] = queue.Queue()
         threading.Thread(target=self._read, name="stream", daemon=True).start()
 
+    @property
+    def has_come(self) -> bool:
+        """Whether there is something that nobody has asked for yet."""
+        return not self._queue.empty()
+
     def next(self, within: float = WITHIN) -> Any:
         """The next event. Raises `Hang` if none comes in time, and `AssertionError` if the stream ends instead."""
-        within = stretched(within)
-        item = self._get(within)
-        if item is None:
-            raise Hang(self._loop.blocking_line() or f"your stream sent nothing more within {within:g} s")
+        item = self.item(within)
         if isinstance(item, RpcFailed):
             if item.code is grpc.StatusCode.OK:
                 raise AssertionError(f"your stream ended after {self._told()}, and should have gone on")
             raise item
+        return item
+
+    def item(self, within: float = WITHIN) -> Any:
+        """The next event, or an `RpcFailed` that says how the stream ended, OK too. Raises `Hang` for neither."""
+        within = stretched(within)
+        item = self._get(within)
+        if item is None:
+            raise Hang(self._loop.blocking_line() or f"your stream sent nothing more within {within:g} s")
         return item
 
     def nothing_for(self, seconds: float) -> None:

@@ -157,6 +157,10 @@ def _event_of(code, job):
     return event
 
 
+def test_task_1_agrees_with_the_reference_on_every_input(judge):
+    judge.task(1)
+
+
 # -- task 2
 
 
@@ -194,6 +198,10 @@ def _refused(world, job_id, wanted, remedy):
     except (AttributeError, ValueError, psycopg.DataError) as error:
         pytest.fail(f"{what} raised {type(error).__name__}: {str(error).splitlines()[0]}; {remedy}")
     assert got == wanted.name, diagnose(what, got, wanted.name)
+
+
+def test_task_2_agrees_with_the_reference_on_every_input(judge):
+    judge.task(2)
 
 
 # -- task 3
@@ -294,6 +302,10 @@ def test_task_3_looks_as_often_as_the_settings_say(world):
         ) from None
 
 
+def test_task_3_agrees_with_the_reference_on_every_input(judge):
+    judge.task(3)
+
+
 # -- task 4
 
 
@@ -372,6 +384,10 @@ def _ends(stream, status):
         raise Hang(f"{hang}: {status} is a terminal state: nothing can follow, so return") from None
 
 
+def test_task_4_agrees_with_the_reference_on_every_input(judge):
+    judge.task(4)
+
+
 # -- task 5
 
 
@@ -433,6 +449,10 @@ def test_task_5_leaves_the_other_watchers_alone(world):
         raise Hang(f"{hang}. Two clients watched; one left, and the other hears nothing more") from None
 
 
+def test_task_5_agrees_with_the_reference_on_every_input(judge):
+    judge.task(5)
+
+
 # -- task 6, stretch
 
 
@@ -484,6 +504,10 @@ def test_task_6_sends_no_version_that_is_older(world):
     _nothing(stream, 0.2, "after_version=4 asks for what is newer than 4, and 4 is not")
     job = world.update(job, "queued")
     _same(_next(stream, job), job, "the first event after_version=4")
+
+
+def test_task_6_agrees_with_the_reference_on_every_input(judge):
+    judge.task(6)
 
 
 # -- task 7, stretch
@@ -695,6 +719,11 @@ async def _until_subscribed(world, job, seconds):
     end = time.monotonic() + seconds
     while not await asyncio.to_thread(_subscribers, world, job.task_id) and time.monotonic() < end:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
+
+
+@pytest.mark.can_go_away("redis")
+def test_task_7_agrees_with_the_reference_on_every_input(judge):
+    judge.task(7)
 
 
 # -- what all tasks use

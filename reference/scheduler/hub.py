@@ -33,12 +33,13 @@ log = logging.getLogger(__name__)
 SLICE = 500
 ALIVE = "job:"  # a channel that nobody publishes on: it keeps the subscription open while nothing is watched
 
-# Which of these rows are newer than the version a watch has seen, or gone? A row that is gone has a NULL task_id.
+# Which of these rows are newer than the version a watch has seen, or ended, or gone? A row that is gone has a NULL
+# task_id. One that has ended counts at any version: a client may have been told of its end by another server.
 NEWER = f"""
     SELECT v.id AS watched_id, {columns("t")}
     FROM unnest(%s::uuid[], %s::int8[]) AS v(id, version)
     LEFT JOIN tasks AS t ON t.task_id = v.id
-    WHERE t.version IS NULL OR t.version > v.version
+    WHERE t.version IS NULL OR t.version > v.version OR t.finished_at IS NOT NULL
 """
 
 
@@ -60,19 +61,25 @@ class Watch:
         return max(self.version, self._latest.version if self._latest else 0)
 
     async def newer(self) -> Job:
-        """Wait until the job's version is above `version`, and return it. States in between may be skipped.
+        """Wait until the job's version is above `version` or it has ended, and return it. States may be skipped.
 
         Raises `Draining` when the server stops, and `JobNotFound` when the row is deleted.
         """
-        while self._latest is None or self._latest.version <= self.version:
+        while not self._has_news:
             if self._end is not None:
                 raise self._end
             self._wake.clear()
             await self._wake.wait()
+        assert self._latest is not None
         return self._latest
 
+    @property
+    def _has_news(self) -> bool:
+        latest = self._latest
+        return latest is not None and (latest.version > self.version or latest.status.is_terminal)
+
     def deliver(self, job: Job) -> None:
-        if job.version > self.known:
+        if job.version > self.known or job.status.is_terminal:
             self._latest = job
             self._wake.set()
 

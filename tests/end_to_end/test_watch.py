@@ -205,6 +205,18 @@ async def test_a_version_from_the_future_sends_only_what_comes_after_it(api, stu
 
 
 @pytest.mark.of_reference
+@pytest.mark.parametrize("beyond", [0, 1, 2**62])
+async def test_a_stream_ends_with_its_job_though_the_client_was_told_of_the_end_before(api, stub, beyond):
+    task_id = await submit(api.app)
+    stream = watch(stub, task_id, after_version=3 + beyond)
+    await until_watched(api.app)
+    [job] = await claim(api.app, task_id)
+    await finish(api.app, job, Outcome(Status.SUCCEEDED))  # version 3
+    assert await rest(stream) == []
+    assert await stream.code() is grpc.StatusCode.OK
+
+
+@pytest.mark.of_reference
 async def test_two_streams_of_one_job_each_get_what_they_have_not_seen(api, stub):
     task_id = await submit(api.app)
     all_of_it, _ = await opened(stub, task_id)

@@ -14,8 +14,10 @@ async def looks(app, task_id):
     due = clock.time()
     while True:
         yield await get_job_row(app, task_id)
-        due += app.settings.watch_poll_seconds
-        await asyncio.sleep(max(0.001, due - clock.time()))
+        due = max(
+            due + app.settings.watch_poll_seconds, clock.time()
+        )  # what a pause has swallowed is not made up for
+        await asyncio.sleep(due - clock.time())
 
 
 async def watch_job(app, request, context):
