@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from hypothesis import strategies as st
 from scheduler.hints import channel
@@ -270,6 +270,7 @@ def _first_event(side: Side, case: First) -> Iterator[Seen]:
     live = Live.of(case.row)
     yield Seen(f"the first of {case!r}", _told(_item(stream, f"the first of {case!r}", live.told), live))
     stream.leave()
+    _is_over(side)
 
 
 def _refused(side: Side, shape: str, tidy: bool = False) -> Iterator[Seen]:
@@ -284,7 +285,9 @@ def _refused(side: Side, shape: str, tidy: bool = False) -> Iterator[Seen]:
         stream = side.world.stream("WatchJob", job_id=asked)
         yield Seen(what + again, _told(_item(stream, what, wanted), Live.of(row)))
         stream.leave()
-    if rest is not None:
+    if rest is None:
+        _is_over(side)
+    else:
         what = f"what is left open after {what}"
         yield Seen(what, rest.wait(what))
 
@@ -521,7 +524,9 @@ def _play(side: Side, case: Story, tidy: bool = False, hinted: bool = False) -> 
             looks.another(begun, what)
     for client in clients:
         client.stream.leave()
-    if rest is not None:
+    if rest is None:
+        _is_over(side)
+    else:
         yield Seen(f"what is left open after: {case!r}", rest.wait(f"what is left open after: {case!r}"))
 
 
@@ -625,6 +630,7 @@ def _pause(side: Side, intervals: int) -> Iterator[Seen]:
     number = looks.soon(begun, enough=3)
     yield Seen(f"the looks right after the pause, of {what}", fine if number <= 2 else "many looks at once")
     stream.leave()
+    _is_over(side)
 
 
 # -- what a world does, and what it holds
@@ -746,6 +752,19 @@ def _tasks(world: World) -> Counter[str]:
     names = Counter(str(getattr(task.get_coro(), "__qualname__", None)) for task in world.tasks())
     own = ("AioServer.", "AsyncConnectionPool.")
     return Counter({name: number for name, number in names.items() if not name.startswith(own)})
+
+
+def _is_over(side: Side) -> None:
+    """Wait until the calls have ended whose clients have left. What never ends is for task 5."""
+    world = side.world
+    if world not in _endless:
+        try:
+            world.until(lambda: not any(_tasks(world)[name] for name in CALL), "the calls were over", 1)
+        except Hang:
+            _endless.add(world)
+
+
+_endless: "WeakSet[World]" = WeakSet()
 
 
 def _connections(world: World) -> int:

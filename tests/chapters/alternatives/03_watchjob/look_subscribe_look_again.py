@@ -24,8 +24,8 @@ async def watch_job(app, request, context):
             if job.version > seen:
                 yield app.parts.to_event(job)
                 seen = job.version
-                continue
-            await first_of(hint(), asyncio.sleep(app.settings.watch_poll_seconds))
+            elif not job.status.is_terminal:
+                await first_of(hint(), asyncio.sleep(app.settings.watch_poll_seconds))
 
 
 async def existing(app, task_id):
