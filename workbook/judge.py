@@ -448,8 +448,13 @@ class Raised:
     error: Exception
 
     def sentence(self, wanted: Seen) -> str:
-        lines = str(self.error).splitlines() or [""]
-        return f"{wanted.what}: expected {wanted.value!r}, and your code raised {type(self.error).__name__}: {lines[0]}"
+        return f"{wanted.what}: expected {wanted.value!r}, and your code raised {said(self.error)}"
+
+
+def said(error: BaseException) -> str:
+    """The kind of an error, and the first line of what it says, if it says anything."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def narrowed(what: str, here: Any, there: Any) -> tuple[str, Any, Any]:

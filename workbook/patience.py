@@ -7,7 +7,9 @@ long the suite of the project waits; a chapter's waits are stretched in the same
 
 import os
 import time
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 QUIET_SECONDS = 60.0
 MOST_TIMES = 5.0
@@ -32,3 +34,13 @@ def slowness() -> float:
 def stretched(seconds: float) -> float:
     """So many seconds of a quiet machine, here and now."""
     return seconds * round(slowness())
+
+
+def comes(look: Callable[[], Any], within: float = 1.0) -> bool:
+    """Whether `look` gives something true before the time is up: asked where a test is red, to say why."""
+    end = time.monotonic() + stretched(within)
+    while not look():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from redis.asyncio import Redis
@@ -13,6 +13,8 @@ from scheduler.redis_clients import quick
 from workbook.loader import Code
 from workbook.loop import LoopThread
 from workbook.stream import WITHIN
+
+T = TypeVar("T")
 
 
 class RedisWorld:
@@ -25,9 +27,9 @@ class RedisWorld:
         self._loop = LoopThread(lambda: code.files)
         self._closing: list[Any] = []
 
-    def queue(self) -> Any:
-        """The code's `JobQueue`, with a client that is connected to this Redis."""
-        client = Redis(**self.settings.redis_address(), **quick())
+    def queue(self, settings: Settings | None = None, **options: Any) -> Any:
+        """The code's `JobQueue`, with a client for this Redis, or for the one of other settings."""
+        client = Redis(**(settings or self.settings).redis_address(), **{**quick(), **options})
         queue = self.code.JobQueue(client)
         self._closing.append(queue)
         return queue
@@ -40,6 +42,16 @@ class RedisWorld:
     def run(self, piece: Callable[..., Any], *args: Any, within: float = WITHIN) -> Any:
         """Run a piece to its end, and return what it returns."""
         return self._loop.run(_awaited(piece, args), within, getattr(piece, "__name__", "it"))
+
+    def run_and_look(self, piece: Callable[..., Any], argument: Any, look: Callable[[], T]) -> T:
+        """Run a piece, and look when it returns, before its loop goes on: what it left for later is not there yet."""
+
+        async def both() -> T:
+            await _awaited(piece, (argument,))
+            return look()
+
+        found: T = self._loop.run(both(), WITHIN, getattr(piece, "__name__", "it"))
+        return found
 
     def run_together(self, calls: Sequence[tuple[Callable[..., Any], Any]]) -> None:
         """Run several pieces at the same time, each with its argument, to their ends."""

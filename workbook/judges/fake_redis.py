@@ -13,14 +13,20 @@ ANSWERS = {b"HELLO": b"%1\r\n$5\r\nproto\r\n:3\r\n", b"PING": b"+PONG\r\n", b"LP
 
 
 class FakeRedis:
-    """Listens on a free port of loopback. With `refusal` it answers every command after the greeting so."""
+    """Listens on a free port of loopback. With `refusal` it answers every command after the greeting so.
 
-    def __init__(self, refusal: str = "", silent: bool = False) -> None:
+    One that is `silent` reads and never answers; one that hangs up reads the first command, and answers with the end.
+    """
+
+    def __init__(self, refusal: str = "", silent: bool = False, hangs_up: bool = False) -> None:
         self.seen: set[tuple[str | None, int]] = set()
         """The password and the database of each connection that asked for something."""
         self.asked = 0
+        self.askers = 0
+        """How many connections have asked anything: whoever tries again comes with a new one."""
         self._refusal = refusal
         self._silent = silent
+        self._hangs_up = hangs_up
         self._open = 0
         self._changed = Condition()
         self._clients: list[socket.socket] = []
@@ -58,19 +64,22 @@ class FakeRedis:
                 self._note(1)
                 Thread(target=self._serve, args=[client], name="fake Redis", daemon=True).start()
 
-    def _note(self, opened: int = 0, asked: int = 0) -> None:
+    def _note(self, opened: int = 0, asked: int = 0, askers: int = 0) -> None:
         with self._changed:
             self._open += opened
             self.asked += asked
+            self.askers += askers
             self._changed.notify_all()
 
     def _serve(self, client: socket.socket) -> None:
         password: str | None = None
         number = 0
+        asked = 0
         queued: list[bytes] | None = None
         with suppress(OSError, ValueError), client, client.makefile("rb") as lines:
             while command := _command(lines):
-                self._note(asked=1)
+                asked += 1
+                self._note(asked=1, askers=asked == 1)
                 if self._silent:
                     continue
                 name, *rest = command
@@ -83,6 +92,8 @@ class FakeRedis:
                     number = int(rest[0])
                 if name not in GREETING:
                     self.seen.add((password, number))
+                    if self._hangs_up:
+                        break
                 answer = self._answer(name, rest)
                 match name:
                     case b"MULTI":

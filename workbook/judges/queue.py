@@ -8,7 +8,7 @@ commands push, and how a warning is worded. Until task 6, what becomes of a repe
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -31,7 +31,7 @@ from scheduler.entry import Entry
 from scheduler.errors import InvalidRequest
 from scheduler.jobs import Job, NewJob, Priority, Status
 
-from workbook.judge import Judge, Row, Seen, Side, blamed
+from workbook.judge import Judge, Row, Seen, Side, blamed, said
 from workbook.judges import odd
 from workbook.judges.fake_redis import FakeRedis
 from workbook.loop import Hang
@@ -58,7 +58,13 @@ NO_PRIORITIES = (
     0,
     1,
     None,
+    b"high",
+    ["high"],
+    {"high": 1},
+    {"high"},
+    ("high",),
 )
+"""The last ones are no words at all, and some of them no mapping can look up."""
 TYPES = (
     *odd.TYPES,
     'a","priority":"low',
@@ -86,29 +92,30 @@ def task_2(judge: Judge) -> None:
 
 
 def task_3(judge: Judge) -> None:
+    judge.compare(st.sampled_from(list(MUTE)), _unanswered, examples=4)
     judge.compare(
         st.lists(_pushes() | st.sampled_from(RIVALS), min_size=1, max_size=6), _in_turn, examples=60
     )
     judge.compare(st.lists(_pushes(), min_size=1, max_size=8, unique_by=_number), _together)
+    judge.compare(st.lists(st.sampled_from((1, 2, 3)), min_size=2, max_size=5), _again, examples=20)
     judge.compare(_pushes(), _with_a_rival)
     judge.compare(st.sampled_from(WORDS), _refused, examples=8)
 
 
 def task_4(judge: Judge) -> None:
-    judge.compare(
-        st.lists(
-            st.builds(
-                Address,
-                st.sampled_from((None, *odd.SECRETS)),
-                st.sampled_from((0, 1, 7, 15)),
-                st.sampled_from(("", "", REFUSES)),
-            ),
-            min_size=1,
-            max_size=3,
+    addresses = st.lists(
+        st.builds(
+            Address,
+            st.sampled_from((None, *odd.SECRETS)),
+            st.sampled_from((0, 1, 7, 15)),
+            st.sampled_from(("", "", REFUSES)),
         ),
-        _connected,
-        examples=40,
+        min_size=1,
+        max_size=3,
     )
+    judge.compare(addresses, _connected, examples=40)
+    judge.compare(addresses, _left_open, examples=12)
+    judge.compare(st.just("hangs up"), _connected_in_vain, examples=1)
 
 
 def task_5(judge: Judge) -> None:
@@ -323,6 +330,43 @@ def _with_a_rival(side: Side, push: Push) -> Iterator[Seen]:
     )
 
 
+def _again(side: Side, case: Sequence[int]) -> Iterator[Seen]:
+    """Some jobs are pushed while they wait. How often each has an entry then is open, and not when it comes out."""
+    world = side.redis_world
+    with _queues(side, 2) as queues:
+        for step, number in enumerate(case):
+            world.run(queues[step % 2].push, Push(number).job)
+    told = ", then ".join(f"job {number}" for number in case)
+    oldest_first = reversed(world.redis.lrange("q:high", 0, -1))
+    names = [
+        next((f"job {number}" for number in set(case) if _is_of(entry, number)), entry)
+        for entry in oldest_first
+    ]
+    yield Seen(
+        f"in which order workers get the jobs, each for the first time, after pushes of {told}",
+        list(dict.fromkeys(names)),
+    )
+
+
+MUTE: dict[str, dict[str, Any]] = {
+    "reads the command and hangs up": {"hangs_up": True},
+    "takes the connection and never answers": {"silent": True},
+}
+
+
+def _unanswered(side: Side, case: str) -> Iterator[Seen]:
+    """Whether an entry is there, nobody can know. Whoever pushes hears of it, and at once."""
+    with FakeRedis(**MUTE[case]) as redis:
+        # As soon as the scheduler itself gives up: here, nothing comes of more patience.
+        queue = side.redis_world.queue(settings_of(side, redis.port, None), socket_timeout=0.5)
+        try:
+            got = outcome(lambda: side.redis_world.run(queue.push, Push(1).job))
+        finally:
+            side.redis_world.closes(queue)
+        yield Seen(f"a push to a Redis that {case}", got)
+        yield Seen(f"how often one push asks a Redis that {case}", redis.askers)
+
+
 def _refused(side: Side, priority: Priority) -> Iterator[Seen]:
     """Redis refuses, and takes the next one."""
     world, name = side.redis_world, f"q:{priority}"
@@ -348,7 +392,7 @@ def outcome(act: Callable[[], Any]) -> str:
     except RedisError:
         return "an error of redis-py"
     except Exception as error:
-        return f"{type(error).__module__}.{type(error).__name__}: {error}"
+        return f"{type(error).__module__}.{said(error)}"
     return "no error"
 
 
@@ -371,30 +415,50 @@ class Address:
 
 
 def _connected(side: Side, case: Sequence[Address]) -> Iterator[Seen]:
-    """Connect to one Redis after the other, and push to each that does not refuse."""
-    world, seen = side.redis_world, []
+    """Connect to one Redis again and again, each time by other settings, and push where it does not refuse."""
+    with FakeRedis() as kind, FakeRedis(REFUSES) as refusing:
+        for number, one in enumerate(case):
+            redis = refusing if one.refusal else kind
+            redis.seen.clear()
+            how = _connect_and_push(side, redis, one)
+            earlier = [other for other in case[:number] if other.refusal == one.refusal]
+            where = f"{one!r}, after {earlier!r} at the same port" if earlier else f"{one!r}"
+            yield Seen(f"connect, for {where}", how)
+            yield Seen(
+                f"who asked {where} for something (password, database) in connect and a push",
+                sorted(map(repr, redis.seen)),
+            )
+
+
+def _left_open(side: Side, case: Sequence[Address]) -> Iterator[Seen]:
+    """What a queue has opened is closed with it; what a `connect` that failed has opened, too."""
     for one in case:
         with FakeRedis(one.refusal) as redis:
-            queue, how = None, ""
-            try:
-                queue = world.run(side.code.connect, settings_of(side, redis.port, one.password, one.number))
-            except RedisError:
-                how = "an error of redis-py"
-            if queue is not None:
-                how = "a JobQueue" if isinstance(queue, side.code.JobQueue) else f"a {type(queue).__name__}"
-                if hasattr(queue, "push"):
-                    world.run(queue.push, Push(1).job)
-                    world.closing(queue)
-                    world.closes(queue)
-            seen += [
-                Seen(f"connect, for {one!r}", how),
-                Seen(
-                    f"who asked {one!r} for something (password, database) in connect and a push",
-                    sorted(map(repr, redis.seen)),
-                ),
-                Seen(f"connections to {one!r} that are left open at the end", redis.left_open()),
-            ]
-    yield from seen
+            _connect_and_push(side, redis, one)
+            over = "when connect has failed" if one.refusal else "when the JobQueue of connect is closed"
+            yield Seen(f"connections to {one!r} that are still open {over}", redis.left_open())
+
+
+def _connect_and_push(side: Side, redis: FakeRedis, address: Address) -> str:
+    """What `connect` gave; if that is a queue, it is pushed to, and closed."""
+    world = side.redis_world
+    try:
+        queue = world.run(side.code.connect, settings_of(side, redis.port, address.password, address.number))
+    except RedisError:
+        return "an error of redis-py"
+    if hasattr(queue, "push"):
+        world.closing(queue)
+        with suppress(RedisError) if address.refusal else nullcontext():
+            world.run(queue.push, Push(1).job)
+        world.closes(queue)
+    return "a JobQueue" if isinstance(queue, side.code.JobQueue) else f"a {type(queue).__name__}"
+
+
+def _connected_in_vain(side: Side, case: str) -> Iterator[Seen]:
+    """When to try again is for whoever calls: each try holds that one up."""
+    with FakeRedis(hangs_up=True) as redis:
+        yield Seen(f"connect, to a Redis that {case}", _connect_and_push(side, redis, Address(None, 0, case)))
+        yield Seen(f"how often one connect asks a Redis that {case}", redis.askers)
 
 
 def settings_of(side: Side, port: int, password: str | None, number: int = 0) -> Any:

@@ -3,7 +3,7 @@
 import json
 
 TEST = "test_task_2_agrees_with_the_reference_on_every_input"
-SAYS = "encode_entry of an Entry of job 1 (type 'ends in"
+SAYS = "encode_entry of an Entry of job 1 (type "
 
 
 def encode_entry(job):
