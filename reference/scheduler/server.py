@@ -110,13 +110,9 @@ async def running_api(
                 finally:
                     readiness.drain()
                     await health_service.enter_graceful_shutdown()
-                    await _pause(pause_seconds)
+                    await asyncio.sleep(pause_seconds)
                     app.hub.drain()
                     await _stop(server, gate, settings.shutdown_grace_seconds)
-
-
-async def _pause(seconds: float) -> None:
-    await asyncio.sleep(seconds)
 
 
 async def _stop(server: aio.Server, gate: Gate, grace_seconds: float) -> None:

@@ -1,28 +1,44 @@
 """The connections of clients: looked after, renewed, and let go of in good order when the server stops."""
 
 import asyncio
+import os
+import socket
+import stat
+import sys
 from collections import Counter
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 
 import grpc
 import httpx
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from scheduler import server
+from scheduler import gate, process, server
 from scheduler.server import running_api
 from scheduler.v1 import scheduler_pb2 as pb
 from scheduler.v1 import scheduler_pb2_grpc
 
 from tests import under_test
-from tests.end_to_end.client import channel_to, connected, ended, metric, next_event, refused, serving
+from tests.end_to_end.client import (
+    channel_to,
+    connected,
+    ended,
+    metric,
+    next_event,
+    refused,
+    serving,
+    until_answered,
+)
 from tests.helpers import DIRECT, submit, until
-from tests.patience import SECONDS
+from tests.patience import SECONDS, deadline, within
 from tests.proxies import Proxy
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.of_reference]
 
 QUESTION = health_pb2.HealthCheckRequest()
+STOPPING = "the server is stopping; call again"
+SETTINGS, PING, GOAWAY = 4, 6, 7
+PAUSE = 1234.5
 
 
 def holding(method):
@@ -40,7 +56,10 @@ def holding(method):
 # --- looked after
 
 
-async def test_a_watch_whose_client_vanished_without_a_word_ends(settings):
+async def test_a_watch_whose_client_vanished_without_a_word_ends(settings, monkeypatch):
+    # gRPC also pings after a request, to measure the line; such a ping would find out what keepalive must.
+    options = server._options
+    monkeypatch.setattr(server, "_options", lambda its: [*options(its), ("grpc.http2.bdp_probe", 0)])
     quick = settings.model_copy(update={"keepalive_seconds": 0.2, "keepalive_timeout_seconds": 0.2})
     async with serving(quick) as (api, _):
         proxy = Proxy("127.0.0.1", api.port)
@@ -80,6 +99,50 @@ async def test_a_client_that_looks_after_its_silent_watch_is_not_thrown_out(sett
         watch.cancel()
     await strict.stop(0)
     assert lenient["grpc.http2.min_ping_interval_without_data_ms"] <= 10_000, "what gRPC's clients are set to"
+
+
+def frame(kind, payload=b""):
+    """A frame of HTTP/2 that concerns the connection."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, 0, 0, 0, 0, 0]) + payload
+
+
+async def test_a_client_that_looks_after_its_connection_between_calls_is_not_thrown_out(
+    settings, monkeypatch
+):
+    """gRPC's clients ask once a second at most, and are thrown out at the fourth time; this one does not wait."""
+    monkeypatch.setattr(server, "SHORTEST_PING_SECONDS", 0)
+    async with serving(settings) as (api, _), deadline("ten pings are answered"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS))
+        for _ in range(10):
+            writer.write(frame(PING, bytes(8)))
+            kind = SETTINGS
+            while kind != PING:
+                header = await reader.readexactly(9)
+                said, kind = await reader.readexactly(int.from_bytes(header[:3], "big")), header[3]
+                assert kind != GOAWAY, said
+        writer.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for what only Linux has")
+async def test_the_kernel_waits_for_a_client_as_long_as_a_keepalive_does(settings):
+    """What is sent to a host that is gone is nothing that a ping would find out sooner, or later."""
+    odd = settings.model_copy(update={"keepalive_timeout_seconds": 12.345})
+    async with serving(odd) as (api, stub):
+        await stub.ListJobs(pb.ListJobsRequest(), timeout=SECONDS)
+        assert [
+            one.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) for one in connections_of(api.port)
+        ] == [12_345]
+
+
+def connections_of(port):
+    """The server's ends of the connections to a port of this process's own."""
+    for number in map(int, os.listdir("/proc/self/fd")):
+        with suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                with socket.socket(fileno=os.dup(number)) as one:
+                    if one.getsockname()[1:2] == (port,) and one.getpeername():
+                        yield one
 
 
 async def test_a_client_is_sent_to_a_new_connection_after_a_while(settings):
@@ -123,7 +186,7 @@ async def test_no_call_of_a_busy_server_that_stops_is_cancelled(settings):
                 codes[grpc.StatusCode.OK] += 1
             except grpc.aio.AioRpcError as error:
                 codes[error.code()] += 1
-                if "the server is stopping" not in error.details():
+                if error.details() != STOPPING:
                     return
             if codes.total() > 2_000:
                 busy.set()
@@ -143,8 +206,9 @@ async def test_no_call_of_a_busy_server_that_stops_is_cancelled(settings):
 
 async def test_a_stopping_server_refuses_new_calls_and_answers_the_one_that_came_before(settings):
     parts, inside, go_on = holding("get_job")
-    async with AsyncExitStack() as client:
-        async with running_api(settings, parts) as api:
+    patient = settings.model_copy(update={"shutdown_grace_seconds": 3_600})
+    async with AsyncExitStack() as client, deadline("it stopped when the last call had left"):
+        async with running_api(patient, parts) as api:
             stub = await client.enter_async_context(connected(api))
             before = asyncio.ensure_future(stub.GetJob(pb.GetJobRequest(), timeout=SECONDS))
             await inside.wait()
@@ -161,22 +225,48 @@ async def test_a_stopping_server_refuses_new_calls_and_answers_the_one_that_came
                 return error.code(), error.details()
 
             looking = asyncio.create_task(look())
-        assert await looking == (grpc.StatusCode.UNAVAILABLE, "the server is stopping; call again")
+        assert await looking == (grpc.StatusCode.UNAVAILABLE, STOPPING)
         assert await before == pb.JobStatus()
 
 
+async def test_a_call_that_comes_as_a_server_stops_is_refused_in_words_of_its_own(settings, monkeypatch):
+    """It can't come in its last moments by chance, so here the server waits until it has."""
+    holding, moments = asyncio.Event(), iter([True, False])
+
+    async def moment(seconds, event):
+        if next(moments):
+            holding.set()
+            await event.wait()
+
+    monkeypatch.setattr(gate, "_within", moment)
+    async with AsyncExitStack() as client:
+        async with running_api(settings, under_test.parts()) as api:
+            stub = await client.enter_async_context(connected(api))
+            await stub.ListJobs(pb.ListJobsRequest(), timeout=SECONDS)
+
+            async def come_late():
+                await within(holding.wait(), "the gate holds whoever comes")
+                return await refused(stub.ListJobs(pb.ListJobsRequest()))
+
+            late = asyncio.create_task(come_late())
+        answer = await late
+        assert (answer.code, answer.sentence) == (grpc.StatusCode.UNAVAILABLE, STOPPING)
+
+
 async def test_in_the_pause_before_it_stops_it_serves_on_and_says_that_it_is_not_ready(settings, monkeypatch):
-    pausing, go_on = asyncio.Event(), asyncio.Event()
+    pausing, go_on, sleep = asyncio.Event(), asyncio.Event(), asyncio.sleep
 
-    async def pause(seconds):
-        assert seconds == 7
-        pausing.set()
-        await go_on.wait()
+    async def pause(seconds, *result):
+        if seconds == PAUSE:
+            pausing.set()
+            await go_on.wait()
+        return await sleep(0 if seconds == PAUSE else seconds, *result)
 
-    monkeypatch.setattr(server, "_pause", pause)
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    monkeypatch.setattr(process, "TELL_SECONDS", 3_600)  # it is told, and not found out when somebody looks
 
     async def look(api, stub, watching):
-        await pausing.wait()
+        await within(pausing.wait(), "it pauses")
         while (await next_event(watching)).status != health_pb2.HealthCheckResponse.NOT_SERVING:
             pass
         async with httpx.AsyncClient(trust_env=False) as http:
@@ -186,7 +276,7 @@ async def test_in_the_pause_before_it_stops_it_serves_on_and_says_that_it_is_not
         return page.status_code
 
     async with AsyncExitStack() as client:
-        async with running_api(settings, under_test.parts(), pause_seconds=7) as api:
+        async with running_api(settings, under_test.parts(), pause_seconds=PAUSE) as api:
             stub = await client.enter_async_context(connected(api))
             channel = await client.enter_async_context(channel_to(api))
             watching = health_pb2_grpc.HealthStub(channel).Watch(QUESTION)
@@ -203,7 +293,9 @@ async def test_a_call_that_never_ends_is_ended_with_unavailable_after_the_grace(
             stub = await client.enter_async_context(connected(api))
             call = asyncio.ensure_future(refused(stub.GetJob(pb.GetJobRequest())))
             await inside.wait()
-        assert (await call).code is grpc.StatusCode.UNAVAILABLE
+        answer = await call
+        assert (answer.code, answer.sentence) == (grpc.StatusCode.UNAVAILABLE, STOPPING)
+        await until_answered(api.app, 1, "GetJob", "UNAVAILABLE")
 
 
 async def test_a_watch_of_its_health_does_not_hold_up_a_server_that_stops(settings):
@@ -214,4 +306,5 @@ async def test_a_watch_of_its_health_does_not_hold_up_a_server_that_stops(settin
             watching = health_pb2_grpc.HealthStub(channel).Watch(QUESTION)
             await next_event(watching)
             end = asyncio.ensure_future(ended(watching))
-        assert (await end).code is grpc.StatusCode.UNAVAILABLE
+        answer = await end
+        assert (answer.code, answer.sentence) == (grpc.StatusCode.UNAVAILABLE, STOPPING)

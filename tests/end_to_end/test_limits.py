@@ -17,7 +17,7 @@ from scheduler.v1 import scheduler_pb2 as pb
 from tests import under_test
 from tests.end_to_end.client import channel_to, count, next_event, refused, serving, until_answered
 from tests.helpers import until
-from tests.patience import SECONDS
+from tests.patience import SECONDS, within
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.of_reference]
 
@@ -87,7 +87,19 @@ async def test_the_other_services_say_so_too(api, caplog, kind, path):
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_a_call_that_is_refused_after_its_client_has_left_counts_as_cancelled(settings, caplog):
+async def raise_it(app, context):
+    raise JobNotFound(uuid4())
+
+
+async def end_the_call(app, context):
+    await app.errors.invalid(context, "job_id", "should be another")
+
+
+@pytest.mark.parametrize("method", ["GetJob", "WatchJob"])
+@pytest.mark.parametrize("refuse", [raise_it, end_the_call])
+async def test_a_call_that_is_refused_after_its_client_has_left_counts_as_cancelled(
+    settings, caplog, method, refuse
+):
     inside = asyncio.Event()
 
     async def get_job(app, request, context):
@@ -95,14 +107,19 @@ async def test_a_call_that_is_refused_after_its_client_has_left_counts_as_cancel
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            raise JobNotFound(uuid4()) from None
+            await refuse(app, context)
 
-    async with serving(settings, replace(under_test.parts(), get_job=get_job)) as (api, stub):
-        call = stub.GetJob(pb.GetJobRequest())
-        async with asyncio.timeout(SECONDS):
-            await inside.wait()
+    async def watch_job(app, request, context):
+        await get_job(app, request, context)
+        yield pb.JobEvent()
+
+    parts = replace(under_test.parts(), get_job=get_job, watch_job=watch_job)
+    async with serving(settings, parts) as (api, _), channel_to(api) as channel:
+        kind = channel.unary_unary if method == "GetJob" else channel.unary_stream
+        call = kind(SERVICE + method)(b"")
+        await within(inside.wait(), "the call is under way")
         call.cancel()
-        await until_answered(api.app, 1, "GetJob", "CANCELLED")
+        await until_answered(api.app, 1, method, "CANCELLED")
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 

@@ -14,7 +14,7 @@ from tests.end_to_end.client import claim, count, finish, metric, serving
 from tests.end_to_end.commands import environment_of, scheduler, serving_command
 from tests.faults.tools import queued_ids
 from tests.helpers import submit, until, until_status
-from tests.patience import SECONDS
+from tests.patience import SECONDS, within
 from tests.proxies import proxied_redis
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.of_reference]
@@ -47,11 +47,7 @@ async def test_what_was_inserted_is_pushed_though_its_client_left_during_the_ins
     go_on = asyncio.Event()
     api.app.db.fetch_all = slow
     call = getattr(stub, method)(SUBMITS[method])
-    async with asyncio.timeout(SECONDS):
-        await inserting.wait()
-    await leave(call)
-    await until_counted_as_cancelled(api.app, method)
-    go_on.set()
+    await leave_in_the_middle(api.app, call, method, inserting, go_on)
 
     async def all_pushed():
         return len(await queued_ids(api.app)) == await count(api.app)
@@ -67,30 +63,62 @@ async def until_counted_as_cancelled(app, method):
     await until(look, f"the server knows that the client of {method} has left")
 
 
+def held_up(owner, name):
+    """A method of `owner` says when it is called, and goes on when told."""
+    calling, go_on, method = asyncio.Event(), asyncio.Event(), getattr(owner, name)
+
+    async def held(*arguments):
+        calling.set()
+        await go_on.wait()
+        return await method(*arguments)
+
+    setattr(owner, name, held)
+    return calling, go_on
+
+
+async def leave_in_the_middle(app, call, method, calling, go_on):
+    await within(calling.wait(), "it is in the middle")
+    await leave(call)
+    await until_counted_as_cancelled(app, method)
+    go_on.set()
+
+
+@pytest.mark.parametrize(("method", "push"), [("SubmitJob", "push"), ("SubmitJobs", "push_many")])
+async def test_what_was_inserted_is_pushed_though_its_client_left_during_the_push(api, stub, method, push):
+    middle = held_up(api.app.queue, push)
+    await leave_in_the_middle(api.app, getattr(stub, method)(SUBMITS[method]), method, *middle)
+
+    async def all_pushed():
+        return len(await queued_ids(api.app)) == await count(api.app)
+
+    await until(all_pushed, "all that was inserted is in the queue")
+
+
 async def test_a_job_that_was_requeued_is_pushed_though_its_client_left(api, stub):
     task_id = await submit(api.app)
     (job,) = await claim(api.app, task_id)
     await finish(api.app, job, Outcome(Status.DEADLETTER, "no more"))
     await api.app.queue.redis.delete("q:default")
-    pushing, go_on, push = asyncio.Event(), asyncio.Event(), api.app.queue.push
-
-    async def slow_push(job):
-        pushing.set()
-        await go_on.wait()
-        await push(job)
-
-    api.app.queue.push = slow_push
+    middle = held_up(api.app.queue, "push")
     call = stub.RequeueJob(pb.RequeueJobRequest(job_id=str(task_id)))
-    async with asyncio.timeout(SECONDS):
-        await pushing.wait()
-    await leave(call)
-    await until_counted_as_cancelled(api.app, "RequeueJob")
-    go_on.set()
+    await leave_in_the_middle(api.app, call, "RequeueJob", *middle)
 
     async def is_pushed():
         return await queued_ids(api.app, Priority.DEFAULT) == [task_id]
 
     await until(is_pushed, "the job is in the queue")
+
+
+async def test_the_entry_of_a_job_that_was_cancelled_is_removed_though_its_client_left(api, stub):
+    task_id = await submit(api.app)
+    middle = held_up(api.app.queue.redis, "eval")
+    call = stub.CancelJob(pb.CancelJobRequest(job_id=str(task_id)))
+    await leave_in_the_middle(api.app, call, "CancelJob", *middle)
+
+    async def is_removed():
+        return not await queued_ids(api.app)
+
+    await until(is_removed, "the entry is out of the queue")
 
 
 async def test_what_is_being_followed_up_is_done_before_the_app_closes(settings):
