@@ -34,14 +34,12 @@ class Gate:
         self._arrived = asyncio.Event()
         self._released = asyncio.Event()
         self._holding = False
-        self._held = 0
 
     async def call(self) -> "Stay":
         """A call that a stopping server answers first, if it can. Raises `Draining` once the gate is closed."""
         if self._closed:
             self._arrived.set()
             if self._holding:
-                self._held += 1
                 await self._released.wait()
             raise Draining
         return Stay(self, self._calls)
@@ -72,10 +70,6 @@ class Gate:
             await _within(QUIET_SECONDS, self._arrived)
             if not self._arrived.is_set():
                 return
-
-    @property
-    def is_holding_anybody(self) -> bool:
-        return self._held > 0
 
     def release(self) -> None:
         """Refuse those that were kept waiting."""

@@ -28,8 +28,6 @@ from scheduler.wire import read_job, read_jobs
 METRICS_PORT = 2112
 LARGEST_MESSAGE = 32 * 1024 * 1024
 SHORTEST_PING_SECONDS = 5.0
-GOODBYE_SECONDS = 0.05
-"""How long gRPC may take to tell every client that this connection takes no new calls."""
 DEPTH_SECONDS = 2.0
 
 
@@ -118,11 +116,9 @@ async def running_api(
 async def _stop(server: aio.Server, gate: Gate, grace_seconds: float) -> None:
     await gate.close(grace_seconds)
     await gate.hold()
-    stopping = asyncio.create_task(server.stop(1))  # its grace is for those who are refused now
-    if gate.is_holding_anybody:
-        await asyncio.sleep(GOODBYE_SECONDS)
     gate.release()
-    await stopping
+    # Those who are let go have their turn when this has told every client to go elsewhere; its grace is for them.
+    await server.stop(1)
 
 
 def _make_server(

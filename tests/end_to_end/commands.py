@@ -150,6 +150,12 @@ class Server:
         self._process.send_signal(number)
         return await self.ends()
 
+    async def loses_its_parent(self) -> int:
+        """Close its standard input, as the kernel does for a parent that is gone; gives its exit code."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return await self.ends()
+
     async def _read(self) -> str | None:
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
@@ -160,13 +166,15 @@ class Server:
 
 
 @asynccontextmanager
-async def serving_command(environment: dict[str, str], *arguments: str) -> AsyncIterator[Server]:
+async def serving_command(
+    environment: dict[str, str], *arguments: str, stdin: int = asyncio.subprocess.DEVNULL
+) -> AsyncIterator[Server]:
     """Run `scheduler …` while the block runs; what is still there at its end is killed."""
     process = await asyncio.create_subprocess_exec(
         *SCHEDULER,
         *arguments,
         env={**environment, "PYTHONUNBUFFERED": "1"},
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 from contextlib import suppress
 
@@ -132,6 +133,13 @@ async def test_what_a_handler_left_behind_does_not_keep_a_worker(with_handlers, 
         await until_status(app, await submit(app, type), Status.SUCCEEDED)
         assert await worker.stops() == code
         await until_gone([int(pid) for pid in re.findall(r"forked (\d+)", worker.text)])
+
+
+async def test_nor_does_it_keep_one_whose_parent_is_gone(with_handlers, app):
+    quick = {**with_handlers, "CLOSING": "0.5"}
+    async with serving_command(quick, "worker", "--child", stdin=subprocess.PIPE) as worker:
+        await until_status(app, await submit(app, "start_a_thread"), Status.SUCCEEDED)
+        assert await worker.loses_its_parent() == 1
 
 
 async def test_a_process_that_a_handler_forks_can_be_ended(with_handlers, app):
