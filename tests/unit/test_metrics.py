@@ -14,6 +14,7 @@ from scheduler.app import open_app
 from scheduler.entry import Entry
 from scheduler.jobs import Priority, Status
 from scheduler.metrics import build_metrics, refresh_depth, serve_metrics
+from scheduler.metrics_interceptor import MetricsInterceptor
 from scheduler.parts import reference
 from scheduler.worker.one_job import Outcome
 
@@ -150,6 +151,20 @@ def test_two_registries_count_apart():
     build_metrics(second)
     assert value(first, "stale_writes_total") == 1
     assert value(second, "stale_writes_total") == 0
+
+
+async def test_a_watch_that_is_closed_between_two_events_is_one_that_its_client_left(registry):
+    async def watch(request, context):
+        yield "first"
+        yield "second"
+
+    metrics = build_metrics(registry)
+    events = MetricsInterceptor(metrics).around_stream("WatchJob", watch)(None, None)
+    assert await anext(events) == "first"
+    assert value(registry, "watch_streams") == 1
+    await events.aclose()
+    assert value(registry, "watch_streams") == 0
+    assert value(registry, "grpc_requests_total", method="WatchJob", code="CANCELLED") == 1
 
 
 # --- depth and age
