@@ -359,6 +359,16 @@ class Judge:
         key = (getattr(self.inputs, "__name__", ""), self.test, self._comparisons)
         return self.oracles.setdefault(key, Oracle())
 
+    def each(self, cases: Iterable[Any], play: Play) -> None:
+        """Play each of these in both worlds, in their order: for inputs so few that all of them can be told."""
+        oracle = self._next_oracle()
+        for case in cases:
+            difference = self._played(play, case, oracle)
+            if self._end is not None:
+                raise self._end
+            if difference is not None:
+                difference.speak()
+
     def compare(self, inputs: SearchStrategy[Any], play: Play, examples: int = EXAMPLES) -> None:
         """Play each input in both worlds. Raises `AssertionError` with a sentence for the smallest that differs."""
         self._known.clear()

@@ -44,6 +44,10 @@ class Recorder:
         """Whether a piece still works on this call. One that was aborted has its answer before its piece has ended."""
         return call in self._at_work
 
+    def calls_at_work(self) -> int:
+        """How many calls, or runs of pieces, have not ended."""
+        return len(self._at_work)
+
     def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The same function, remembered when it raises. Functions, generators and coroutines stay what they are."""
         if inspect.isasyncgenfunction(function):
@@ -109,6 +113,11 @@ class Recorder:
     def _remember(self, error: BaseException) -> None:
         if not isinstance(error, ANSWERS):
             self.mistakes.append(error)
+
+
+def within_a_piece() -> bool:
+    """Whether what runs now was begun by a piece of the code under test."""
+    return _within_a_piece.get()
 
 
 def _call_of(args: tuple[Any, ...]) -> str:

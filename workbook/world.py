@@ -2,6 +2,7 @@
 
 world.call("GetJob", job_id=…)          an RPC over a real connection, and its answer
 world.begin("CancelJob", job_id=…)      an RPC that goes on beside the test; `.result()` waits for its answer
+world.ask("GetJob", job_id=…)           an RPC whose client may `.leave()`
 world.stream("WatchJob", job_id=…)      a stream: next, nothing_for, end, leave
 world.run(code.claim, entries)          a piece itself, with `app` as its first argument
 world.insert(status="running")          a row that the constraints allow, whatever its status
@@ -14,6 +15,7 @@ world.scrape()                          what the server's metrics port shows
 world.turns()                           what need not wait goes on, in the loop of the code under test
 with world.locked(job, …) as lock:      a change in an open transaction: how races are made
 with world.inserting(…) as (job, lock): a new row in an open transaction
+with world.first_read_held() as (…):    what the code under test asks of the database first is answered late
 with world.database_raises(error):      what the server asks of the database fails so
 with world.before_redis(function):      this comes before each thing that is asked of Redis
 """
@@ -54,7 +56,7 @@ from workbook.loader import Code
 from workbook.loop import Hang, LoopThread
 from workbook.patience import stretched
 from workbook.proxy import Proxy
-from workbook.recorder import CALL, Recorder
+from workbook.recorder import CALL, Recorder, within_a_piece
 from workbook.redis_world import before_each_command
 from workbook.stream import WITHIN, RpcFailed, Stream, brief
 from workbook.watchdog import Place, short
@@ -159,6 +161,17 @@ class World:
         """Begin an RPC; `.result(within)` waits for its end, and gives or raises what `call` would."""
         self._stub()  # the server is there before the call's thread asks for it
         return Calling(lambda within: self.call(method, within, **fields))
+
+    def ask(self, method: str, **fields: Any) -> "Asking":
+        """Begin an RPC as a client that may go away."""
+        stub, request = self._request(method, fields)
+        name = uuid4().hex
+        call = stub.future(request, timeout=stretched(4 * WITHIN), metadata=[(CALL, name)])
+        return Asking(call, lambda: self._wait_for_the_end(name, f"the client of a {method} is gone"))
+
+    def calls_at_work(self) -> int:
+        """How many calls the code under test works on just now."""
+        return self._recorder.calls_at_work()
 
     def serve(self) -> None:
         """Start the server, if no call has: from now on `world.app` is its own."""
@@ -350,6 +363,36 @@ class World:
             del pool.connection
 
     @contextmanager
+    def first_read_held(self) -> Iterator[tuple[Event, Event]]:
+        """While the block runs, the first answer of the database to the code under test is kept back.
+
+        The first event says that the database has answered, and to set the second one lets the answer go.
+        """
+        self._stub()
+        pool: Any = self.app.db._pool
+        ordinary, answered, over = pool.connection, Event(), Event()
+        is_first = True
+
+        @asynccontextmanager
+        async def held(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            nonlocal is_first
+            async with ordinary(*args, **kwargs) as connection:
+                is_kept_back = is_first and within_a_piece()
+                is_first = is_first and not is_kept_back
+                yield connection
+                if is_kept_back:
+                    answered.set()
+                    while not over.is_set():  # noqa: ASYNC110  (the thread of the test sets it)
+                        await asyncio.sleep(0.005)
+
+        pool.connection = held
+        try:
+            yield answered, over
+        finally:
+            del pool.connection
+            over.set()
+
+    @contextmanager
     def before_redis(self, happens: Callable[[], None]) -> Iterator[None]:
         """While the block runs, call this before each thing that is asked of Redis; what it raises, Redis raises."""
         with before_each_command(self.app.queue.redis, happens):
@@ -527,6 +570,27 @@ class Calling:
             self._future.set_result(self._call(4 * WITHIN))
         except BaseException as error:
             self._future.set_exception(error)
+
+
+class Asking:
+    """An RPC whose client may go away."""
+
+    def __init__(self, call: Any, wait_for_the_end: Callable[[], None]) -> None:
+        self._call = call
+        self._wait_for_the_end = wait_for_the_end
+
+    @property
+    def done(self) -> bool:
+        return bool(self._call.done())
+
+    def leave(self) -> None:
+        """Go away, and wait until the server's code has noticed."""
+        self._call.cancel()
+        self.end()
+
+    def end(self) -> None:
+        """Wait until the server's code for it is over, whatever the answer is."""
+        self._wait_for_the_end()
 
 
 class WorkerUnderTest:

@@ -53,6 +53,26 @@ def test_what_differs_is_said_of_the_smallest_input():
     assert _sentence(lambda numbers: sorted(set(numbers))) == "piece([0, 0]): expected [0, 0], got [0]"
 
 
+def test_inputs_that_are_few_are_all_played_in_their_order():
+    played = []
+
+    def piece(numbers: list[int]) -> list[int]:
+        played.append(numbers)
+        return sorted(set(numbers))
+
+    with pytest.raises(AssertionError, match=r"^piece\(\[2, 2, 1\]\): expected \[1, 2, 2\], got \[1, 2\]$"):
+        _judge(piece, sorted).each([[1], [2, 1], [2, 2, 1], [3, 3]], _play)
+    assert played == [[1], [2, 1], [2, 2, 1]]
+
+
+def test_an_error_that_says_nothing_is_told_by_its_kind_alone():
+    def piece(numbers: list[int]) -> None:
+        raise TimeoutError
+
+    with pytest.raises(AssertionError, match=r"your code raised TimeoutError$"):
+        _judge(piece, sorted).each([[1]], _play)
+
+
 def test_what_the_code_raises_is_said_with_what_was_expected_and_keeps_its_line():
     def piece(numbers: list[int]) -> int:
         return 10 // numbers[0]

@@ -7,7 +7,7 @@ refusal is worded, and whether a GetJob waits for a row that is locked.
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
@@ -18,9 +18,11 @@ from hypothesis.strategies import SearchStrategy
 from scheduler.jobs import Job, Priority, Status
 from scheduler.v1 import scheduler_pb2 as pb
 
-from workbook.judge import Judge, Row, Seen, Side, blamed
+from workbook.judge import Judge, Row, Seen, Side, blamed, refusal
 from workbook.judges import odd
-from workbook.judges.queue import watched_log
+from workbook.judges.queue import passwords, watched_log
+from workbook.loop import Hang
+from workbook.stream import RpcFailed
 
 WORDS = tuple(map(str, Status))
 UNKNOWN_WORDS = (
@@ -71,29 +73,39 @@ TIMES = ("created_at", "updated_at", "started_at", "finished_at", "next_run_at")
 
 
 def task_1(judge: Judge) -> None:
-    words: tuple[str, ...] = (*Status, *WORDS, *UNKNOWN_WORDS)
-    judge.compare(
-        st.sampled_from(words),
-        lambda side, word: iter([Seen(f"state_to_proto({str(word)!r})", side.code.state_to_proto(word))]),
-        examples=2 * len(words),
-    )
+    words: tuple[str, ...] = (*Status, *WORDS, *UNKNOWN_WORDS, _as_in_a_row("paused"))
+    judge.each(words, _state)
+
+
+def _as_in_a_row(word: str) -> str:
+    """The status of a `Job` whose row a newer server has written: none of the members, though of their type."""
+    return replace(Columns.plain(), status=word).job.status
+
+
+def _state(side: Side, word: str) -> Iterator[Seen]:
+    known = isinstance(word, Status) and word not in WORDS
+    note = ", the status of a Job that a newer server has written" if known else ""
+    yield Seen(f"state_to_proto({str(word)!r}{note})", side.code.state_to_proto(word))
 
 
 def task_2(judge: Judge) -> None:
+    judge.each(WORDS[1:3], _kept)
     judge.compare(st.builds(Columns, **_columns((*WORDS, "paused"))), _message, examples=120)
 
 
 def task_3(judge: Judge) -> None:
     judge.compare(_questions(), _asked, examples=30)
+    judge.each(("goes away", "has its answer late"), _beside_another)
 
 
 def task_4(judge: Judge) -> None:
-    judge.compare(st.sampled_from(odd.VERSIONS).map(str) | st.sampled_from(NO_IDS), _refused, examples=100)
-    judge.compare(st.sampled_from(SPELLINGS), _spelled, examples=2 * len(SPELLINGS))
+    judge.each((*map(str, odd.VERSIONS), *NO_IDS), _refused)
+    judge.each(SPELLINGS, _spelled)
+    judge.each(FAULTS, _at_fault)
 
 
 def task_5(judge: Judge) -> None:
-    judge.compare(st.sampled_from(FAILURES), _failed, examples=2 * len(FAILURES))
+    judge.each(FAILURES, _failed)
 
 
 # -- task 2
@@ -112,6 +124,21 @@ class Columns:
     version: int
     last_error: str | None
     times: tuple[datetime | None, ...]
+
+    @classmethod
+    def plain(cls) -> "Columns":
+        """A row as any."""
+        return cls(
+            odd.VERSIONS[0],
+            "queued",
+            "noop",
+            Priority.DEFAULT,
+            0,
+            3,
+            1,
+            None,
+            (odd.NOON, odd.NOON, *[None] * 3),
+        )
 
     def __repr__(self) -> str:
         times = ", ".join(
@@ -156,6 +183,17 @@ def _message(side: Side, columns: Columns) -> Iterator[Seen]:
     for field in pb.JobStatus.DESCRIPTOR.fields:
         is_there = not field.has_presence or got.HasField(field.name)  # type: ignore[arg-type]
         yield Seen(f"{field.name} in {where}", _plain(getattr(got, field.name)) if is_there else "left out")
+
+
+def _kept(side: Side, status: str) -> Iterator[Seen]:
+    """A message belongs to whoever asked for it: that another is made changes nothing of it."""
+    first = Columns.plain()
+    message = side.code.job_to_status(first.job)
+    side.code.job_to_status(replace(first, status=status, task_id=odd.VERSIONS[1]).job)
+    where = f"in the message of job 1 (queued), when job_to_status was called for job 2 ({status}), too"
+    if isinstance(message, pb.JobStatus):
+        yield Seen(f"job_id {where}", "job 1" if message.job_id == str(first.task_id) else message.job_id)
+        yield Seen(f"state {where}", pb.JobState.Name(message.state))
 
 
 def _plain(value: Any) -> Any:
@@ -246,6 +284,39 @@ def _in_letters(text: str, letters: str) -> str:
             return text
 
 
+def _beside_another(side: Side, case: str) -> Iterator[Seen]:
+    """Two calls at once. The first has read the row when that changes, and then the second comes."""
+    row = Row(TEXT, HERE, "queued")
+    side.insert(row)
+    side.call("GetJob", job_id=TEXT)
+    world = side.world
+    with world.first_read_held() as (has_read, over):
+        first = world.ask("GetJob", job_id=TEXT)
+        world.until(lambda: has_read.is_set() or first.done, "GetJob has read the row")
+        side.change(row, "running")
+        second = world.begin("GetJob", job_id=TEXT)
+        world.until(
+            lambda: second.done or world.calls_at_work() > 1, "a second GetJob is at work beside the first"
+        )
+        world.turns()
+        if case == "goes away":
+            first.leave()
+        over.set()
+        try:
+            got = side.plain(second.result())
+        except RpcFailed as failed:
+            got = refusal(failed)
+        except Hang:
+            if world.blocking_line():
+                raise
+            got = "no answer at all"
+        first.end()
+    yield Seen(
+        f"GetJob of a job that has just become running, while an earlier GetJob, which has read the queued row, {case}",
+        got,
+    )
+
+
 # -- task 4
 
 HERE = odd.VERSIONS[0]
@@ -308,9 +379,12 @@ def _refused(side: Side, asked: str) -> Iterator[Seen]:
     where = ", where there are jobs of other ids"
     if asked in map(str, odd.VERSIONS[::2]):
         where = ", which is the id of a queued job"
-    yield Seen(f"GetJob(job_id={asked!r:.90}){where}", side.call("GetJob", job_id=asked).value)
-    yield Seen(f"GetJob(job_id={asked!r:.90}){where}, asked again", side.call("GetJob", job_id=asked).value)
-    yield Seen(f"the number of jobs after GetJob(job_id={asked!r:.90})", len(side.world.sql(ROWS)))
+    if len(asked) > 90:
+        where = f", a text of {len(asked):,} letters"
+    call = f"GetJob(job_id={asked!r:.90})"
+    yield Seen(f"{call}{where}", side.call("GetJob", job_id=asked).value)
+    yield Seen(f"{call}{where}, asked again", side.call("GetJob", job_id=asked).value)
+    yield Seen(f"the number of jobs after {call}", len(side.world.sql(ROWS)))
 
 
 def _spelled(side: Side, asked: str) -> Iterator[Seen]:
@@ -323,6 +397,22 @@ def _spelled(side: Side, asked: str) -> Iterator[Seen]:
         f"GetJob(job_id={asked!r}), another spelling of the id of a job",
         fine if got in (usual, blamed(["job_id"])) else got,
     )
+
+
+FAULTS = (ValueError("no such thing"), TypeError("not that"), KeyError("nothing"))
+"""What the server itself may do wrong while it reads the row."""
+
+
+def _at_fault(side: Side, fault: Exception) -> Iterator[Seen]:
+    """The client asked for a job that is there. That it can't be read is no mistake of the client's."""
+    _some_jobs(side)
+    side.call("GetJob", job_id=TEXT)
+    with side.world.database_raises(fault):
+        try:
+            got = side.call("GetJob", job_id=TEXT).value
+        except type(fault):
+            got = "INTERNAL, and the error in the log"
+    yield Seen(f"GetJob of a job, while the server's own reading of its row raises {fault!r}", got)
 
 
 # -- task 5
@@ -364,8 +454,10 @@ def _failed(side: Side, failure: psycopg.Error) -> Iterator[Seen]:
     said = [note for note in side.world.notes[-4:] if any(secret in note for secret in SECRETS)]
     yield Seen(f"of the inside, in what GetJob answers {where}", said)
     url = psycopg.conninfo.conninfo_to_dict(side.world.settings.database_conninfo())
-    text = "\n".join(logging.Formatter().format(record) for record in log)
-    yield Seen(f"the password of the database is in the log, {where}", str(url["password"]) in text)
+    texts = [logging.Formatter().format(record) for record in log]
+    # A statement that is wrong is the server's fault, and its error belongs into the log with all that it says.
+    secrets = [str(url["password"]), *(["hunter2"] if isinstance(failure, psycopg.OperationalError) else [])]
+    yield Seen(f"passwords in the log of GetJob, {where}", passwords(texts, secrets))
 
 
 def _status(side: Side, job_id: str) -> Any:

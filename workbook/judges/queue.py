@@ -83,23 +83,23 @@ REFUSES = "ERR this server refuses"
 
 def task_1(judge: Judge) -> None:
     words = (*WORDS, *(str.__str__(word) for word in WORDS), *NO_PRIORITIES)
-    judge.compare(st.sampled_from(words), _name, examples=2 * len(words))
+    judge.each(words, _name)
 
 
 def task_2(judge: Judge) -> None:
-    judge.compare(st.sampled_from(TYPES).map(lambda type: Push(1, type)), _encoded, examples=2 * len(TYPES))
+    judge.each([Push(1, type) for type in TYPES], _encoded)
     judge.compare(_pushes(), _encoded, examples=60)
 
 
 def task_3(judge: Judge) -> None:
-    judge.compare(st.sampled_from(list(MUTE)), _unanswered, examples=4)
+    judge.each(MUTE, _unanswered)
     judge.compare(
         st.lists(_pushes() | st.sampled_from(RIVALS), min_size=1, max_size=6), _in_turn, examples=60
     )
     judge.compare(st.lists(_pushes(), min_size=1, max_size=8, unique_by=_number), _together)
     judge.compare(st.lists(st.sampled_from((1, 2, 3)), min_size=2, max_size=5), _again, examples=20)
     judge.compare(_pushes(), _with_a_rival)
-    judge.compare(st.sampled_from(WORDS), _refused, examples=8)
+    judge.each(WORDS, _refused)
 
 
 def task_4(judge: Judge) -> None:
@@ -115,7 +115,7 @@ def task_4(judge: Judge) -> None:
     )
     judge.compare(addresses, _connected, examples=40)
     judge.compare(addresses, _left_open, examples=12)
-    judge.compare(st.just("hangs up"), _connected_in_vain, examples=1)
+    judge.each(["hangs up"], _connected_in_vain)
 
 
 def task_5(judge: Judge) -> None:
@@ -140,8 +140,8 @@ def task_6(judge: Judge) -> None:
 
 
 def task_7(judge: Judge) -> None:
-    judge.compare(st.sampled_from(FAILURES), _failed, examples=2 * len(FAILURES))
-    judge.compare(st.sampled_from(odd.SECRETS), _refused_with_a_password, examples=2 * len(odd.SECRETS))
+    judge.each(FAILURES, _failed)
+    judge.each(odd.SECRETS, _refused_with_a_password)
 
 
 # -- tasks 1 and 2

@@ -3,7 +3,7 @@
 import json
 
 TEST = "test_task_2_agrees_with_the_reference_on_every_input"
-SAYS = "(type '日本', priority high): expected"
+SAYS = "(type 'Nöop', priority high): expected"
 
 
 def encode_entry(job):

@@ -3,7 +3,7 @@
 from scheduler.jobs import Priority
 
 TEST = "test_task_1_agrees_with_the_reference_on_every_input"
-SAYS = "expected 'a ValueError', got 'q:high'"
+SAYS = "queue_name('HIGH'): expected 'a ValueError', got 'q:high'"
 
 
 def queue_name(priority):

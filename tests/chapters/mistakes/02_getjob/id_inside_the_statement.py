@@ -4,7 +4,7 @@ import grpc
 from scheduler.jobs import Job
 
 TEST = "test_task_4_agrees_with_the_reference_on_every_input"
-SAYS = "which blames job_id', got 'NOT_FOUND'"
+SAYS = "and your code raised InvalidTextRepresentation"
 
 
 async def get_job(app, request, context):

@@ -1,0 +1,26 @@
+"""The warning carries the traceback, and that what psycopg said."""
+
+import logging
+from uuid import UUID
+
+import grpc
+import psycopg
+from scheduler.jobs import get_job_row
+
+TEST = "test_task_5_agrees_with_the_reference_on_every_input"
+SAYS = "passwords in the log of GetJob"
+
+
+async def get_job(app, request, context):
+    try:
+        task_id = UUID(request.job_id)
+    except ValueError:
+        await app.errors.invalid(context, "job_id", "must be a UUID")
+    try:
+        job = await get_job_row(app, task_id)
+    except psycopg.OperationalError:
+        logging.warning("GetJob %s: no database", task_id, exc_info=True)
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "the database is away; call again")
+    if job is None:
+        await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no job {task_id}")
+    return app.parts.job_to_status(job)
