@@ -126,6 +126,14 @@ async def test_a_worker_leaves_whatever_its_handlers_do_and_leaves_their_jobs_to
         assert (await get_job_row(app, blocked)).status is Status.RUNNING, "it may still be at work"
 
 
+async def test_so_does_the_process_that_is_everything(with_handlers, app):
+    async with serving_command(with_handlers, "up") as up:
+        blocked = await submit(app, "block")
+        await until_status(app, blocked, Status.RUNNING)
+        assert await up.stops() == 0
+        assert f"block ({blocked})" in up.text
+
+
 @pytest.mark.parametrize(("type", "code"), [("start_a_thread", 1), ("fork", 0)])
 async def test_what_a_handler_left_behind_does_not_keep_a_worker(with_handlers, app, type, code):
     patience = {"CLOSING": "0.5"} if code else {}
