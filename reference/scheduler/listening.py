@@ -27,7 +27,6 @@ def mistake(prefix: str, host: str, port: int) -> ConfigError:
     try:
         for kind, address in addresses(host, port):
             with socket.socket(kind) as tried:
-                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 tried.bind(address)
     except OSError as error:
         if error.errno == errno.EACCES:

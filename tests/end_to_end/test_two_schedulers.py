@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from scheduler.app import open_app
 from scheduler.config import ConfigError
+from scheduler.database import Unavailable
 from scheduler.entry import Entry
 from scheduler.hints import LEASES
 from scheduler.jobs import Priority, Status
@@ -68,6 +69,9 @@ async def test_all_that_redis_holds_begins_with_the_prefix(backends):
             assert subscribed == [f"one:job:{task_id}".encode()]
             assert (await stub.CancelJob(pb.CancelJobRequest(job_id=str(task_id)))).cancelled
             assert await names(api.app) == {"one:dlq:high"}
+            await api.app.db.fetch_all("UPDATE tasks SET status = 'deadletter'")
+            assert (await stub.RequeueJob(pb.RequeueJobRequest(job_id=str(task_id)))).requeued
+            assert await names(api.app) == {"one:q:high"}
 
 
 async def test_commands_and_views_know_the_prefix(backends):
@@ -107,6 +111,23 @@ async def test_entries_of_unknown_jobs_are_counted_and_logged_once(settings, mon
                 await app.parts.claim(app, [Entry(task_id, "noop", Priority.DEFAULT) for task_id in ids])
         assert counted(app.metrics.unknown_entries_total) == 3
         assert sum("another scheduler uses this Redis" in one.message for one in caplog.records) == 1
+
+
+async def test_what_was_claimed_starts_though_the_database_can_not_be_asked_about_the_rest(
+    settings, monkeypatch
+):
+    async with open_app(settings, reference()) as app:
+        ids = [await submit(app), uuid4()]
+        fetch_all = app.db.fetch_all
+
+        async def fails(sql, *arguments):
+            if sql == strangers.KNOWN:
+                raise Unavailable("not now")
+            return await fetch_all(sql, *arguments)
+
+        monkeypatch.setattr(app.db, "fetch_all", fails)
+        claimed = await app.parts.claim(app, [Entry(task_id, "noop", Priority.DEFAULT) for task_id in ids])
+        assert [job.task_id for job in claimed] == ids[:1]
 
 
 async def test_a_lease_that_redis_was_not_told_the_end_of_leaves_the_view(settings):

@@ -19,7 +19,7 @@ from scheduler.v1 import scheduler_pb2 as pb
 from scheduler.worker import batches
 from scheduler.worker.batches import Due
 from scheduler.worker.leases import GIVE_BACK, REAP
-from scheduler.worker.one_job import CLAIM
+from scheduler.worker.one_job import CLAIM, Outcome
 from scheduler.worker.reconciler import PUSH_AGAIN
 from scheduler.worker.retries import PROMOTE
 
@@ -106,6 +106,33 @@ async def test_a_cancel_of_a_job_that_has_ended_is_answered_with_false(app: App,
         answer = await other.parts.cancel_job(other, pb.CancelJobRequest(job_id=str(task_id)), CONTEXT)
         assert not answer.cancelled
         assert counted(other.metrics.jobs_completed) == 0
+
+
+@pytest.mark.parametrize("how", ["finished", "claimed and cancelled"])
+async def test_what_another_has_ended_was_not_cancelled_by_who_lost_a_reply(
+    app: App, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The request is lost. One more version, or the status alone, does not make it this cancel's."""
+    (task_id,) = await insert(app, 1)
+    entries = [Entry(task_id, "noop", Priority.DEFAULT)]
+    jobs = await app.parts.claim(app, entries) if how == "finished" else []
+    fetch_one = app.db.fetch_one
+    first = [CANCEL]
+
+    async def loses(sql: str, *arguments: Any) -> Any:
+        if sql not in first:
+            return await fetch_one(sql, *arguments)
+        first.clear()
+        if jobs:
+            assert await app.parts.finish(app, jobs[0], Outcome(Status.SUCCEEDED))
+        else:
+            assert await app.parts.claim(app, entries)
+            assert await app.parts.cancel_in_database(app, task_id)
+        raise Lost("no reply")
+
+    monkeypatch.setattr(app.db, "fetch_one", loses)
+    assert await app.parts.cancel_in_database(app, task_id) is None
+    assert not first
 
 
 @when

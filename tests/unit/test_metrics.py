@@ -1,15 +1,17 @@
 """The metrics: what they are called, which labels they have, and the port that shows them."""
 
+import asyncio
 import math
 import socket
 import threading
+from dataclasses import replace
 from uuid import uuid4
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
-from scheduler import metrics_server
+from scheduler import metrics, metrics_server
 from scheduler.app import open_app
 from scheduler.entry import Entry
 from scheduler.jobs import Priority, Status
@@ -19,7 +21,7 @@ from scheduler.parts import reference
 from scheduler.worker.one_job import Outcome
 
 from tests.helpers import submit, until
-from tests.patience import SECONDS
+from tests.patience import SECONDS, within
 from tests.proxies import proxied_database, proxied_redis
 
 DESIGN = {
@@ -252,6 +254,17 @@ async def test_what_can_not_be_known_while_the_database_is_away_is_no_number(set
         assert all(map(math.isnan, ages(registry).values()))
         assert depths(registry)["default"] == 1
         await database.restore()
+
+
+async def test_a_database_that_says_nothing_holds_up_no_gauge(app, registry, monkeypatch):
+    async def says_nothing(*_):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(metrics, "SILENCE_SECONDS", 0.01)
+    silent = replace(app, metrics=build_metrics(registry))
+    monkeypatch.setattr(app.db, "fetch_all", says_nothing)
+    await within(refresh_depth(silent), "the gauges are refreshed")
+    assert all(map(math.isnan, ages(registry).values()))
 
 
 # --- the port

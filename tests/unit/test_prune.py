@@ -65,8 +65,8 @@ async def test_a_redis_of_another_system_than_the_database_s_is_left_alone(
     app: App, monkeypatch: pytest.MonkeyPatch, both: bool
 ) -> None:
     """The environment names the database, and `scheduler up` has a Redis of its own."""
-    await app.queue.redis.lpush("dlq:high", b"of a job that is gone")
+    await app.queue.redis.lpush("one:dlq:high", b"of a job that is gone")
     for name, value in {"DATABASE_URL": "postgresql://here", "REDIS_HOST": "here" if both else ""}.items():
         monkeypatch.setenv(name, value)
-    await _prune_views(app.settings, app.db)
-    assert await app.queue.redis.llen("dlq:high") == (0 if both else 1)
+    await _prune_views(app.settings.model_copy(update={"redis_prefix": "one:"}), app.db)
+    assert await app.queue.redis.llen("one:dlq:high") == (0 if both else 1)
