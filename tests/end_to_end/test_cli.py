@@ -499,7 +499,7 @@ async def test_where_it_can_not_listen_the_sentence_names_the_variable(
     assert done.sentence.startswith(named)
 
 
-@pytest.mark.parametrize("request_text", ["null", "[]", "1", '"x"', "true", "[" * 100_000])
+@pytest.mark.parametrize("request_text", ["null", "[]", "1", '"x"', "true", "[" * 100_000, "", "{} {}"])
 async def test_a_request_that_is_no_object_is_one_sentence(client, request_text):
     done = await scheduler(client, "call", "SubmitJob", "-", stdin=request_text)
     assert done.code == 2
@@ -511,6 +511,12 @@ async def test_an_argument_that_is_not_utf_8_is_one_sentence(client, arguments):
     done = await scheduler(client, *arguments)
     assert done.code == 2
     assert "UTF-8" in done.sentence
+
+
+async def test_a_variable_that_is_not_utf_8_is_one_sentence_that_names_it(client):
+    done = await scheduler({**client, "SCHEDULER_ADDRESS": "\udcff:1"}, "get", str(uuid4()))
+    assert done.code == 2
+    assert done.sentence.startswith("SCHEDULER_ADDRESS")
 
 
 SIGNALLED = """

@@ -92,23 +92,32 @@ async def overdue(app: App, number: int) -> list[UUID]:
     return ids
 
 
-async def test_a_reaper_lets_a_heartbeat_pass_when_the_database_was_away(backends: Servers) -> None:
+async def is_away(seconds: float | None = None) -> bool:
+    return False
+
+
+async def takes_nothing(sql: str, params: object = None) -> None:
+    """It answers whoever asks whether it does, and no heartbeat gets through."""
+    if sql == "SELECT 1":
+        raise Unavailable("not now")
+
+
+@pytest.mark.parametrize("away", [("is_up", is_away), ("fetch_all", takes_nothing)], ids=lambda one: one[0])
+async def test_a_reaper_lets_a_heartbeat_pass_when_the_database_was_away(
+    backends: Servers, away: tuple[str, Any]
+) -> None:
     async with opened(backends, lease_seconds=90, heartbeat_seconds=30) as app:
         await overdue(app, 2)
         reaper = PatientReaper()
         assert await reaper.reap(app) == 2
         await overdue(app, 2)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(app.db, "is_up", is_away)
+            patch.setattr(app.db, *away)
             with pytest.raises(Unavailable):
                 await reaper.reap(app)
         for _ in range(3):
             assert await reaper.reap(app) == 0
         assert await app.parts.reap(app) == 2  # a reaper that reached it all the while
-
-
-async def is_away(seconds: float | None = None) -> bool:
-    return False
 
 
 async def test_a_reaper_whose_database_was_silent_lets_a_heartbeat_pass_and_reaps_then(

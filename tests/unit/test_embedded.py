@@ -436,6 +436,7 @@ def test_what_the_environment_says_about_other_servers_changes_nothing(new_folde
         "PYTHONPATH": str(REFERENCE),
         "PGPORT": "1",
         "PGDATA": "/nowhere",
+        "PGDATESTYLE": "nonsense",
         "LC_COLLATE": "xx_YY",
     }
     with another_process(new_folder, env=env, cwd="/") as process:

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -220,6 +221,21 @@ async def due(app: App, duty: str, number: int = 3) -> list[UUID]:
 async def do(app: App, duty: str) -> int:
     duties = {"reap": app.parts.reap, "pump": app.parts.pump_retries, "push again": app.parts.reconcile}
     return await duties[duty](app)
+
+
+async def test_how_long_one_statement_waits_for_a_lock_is_not_left_to_the_next(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with app.db._pool.connection() as connection:
+
+        async def transaction(work: Any) -> Any:
+            async with connection.transaction():
+                return await work(connection)
+
+        monkeypatch.setattr(app.db, "transaction", transaction)
+        [during] = await fetch_waiting(app, 0.25, "SHOW lock_timeout", [])
+        after = await (await connection.execute(b"SHOW lock_timeout")).fetchone()
+    assert (during, after) == ({"lock_timeout": "250ms"}, {"lock_timeout": "10s"})
 
 
 # Reaper

@@ -150,6 +150,17 @@ async def test_the_limits_of_a_connection_are_its_own_again_after_a_migration(ol
     assert await old.apart(limits) == before
 
 
+async def test_behind_a_pooler_a_migration_sets_no_limit_that_others_would_meet():
+    class Pooled:
+        prepare_threshold = None
+
+        async def execute(self, *_):
+            raise AssertionError("the next transaction may be another client's")
+
+    async with migrations._limits(Pooled(), patient=True):
+        pass
+
+
 async def test_many_processes_may_migrate_at_once(old, settings):
     opened = await asyncio.gather(*[Database.connect(settings) for _ in range(6)])
     await asyncio.gather(*[database.close() for database in opened])

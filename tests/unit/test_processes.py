@@ -92,7 +92,9 @@ class Stubborn(subprocess.Popen[bytes]):
         self.stdin: Any = SimpleNamespace(close=self.kill if heeds else lambda: None)
 
     def kill(self) -> None:
-        self._events.put(self)
+        if self.returncode is None:
+            self.returncode = 0
+            self._events.put(self)
 
 
 def test_a_second_signal_kills_who_does_not_stop() -> None:
