@@ -349,18 +349,27 @@ class World:
     def database_raises(self, error: Exception) -> Iterator[None]:
         """While the block runs, whatever the server asks of the database fails with this error."""
         self._stub()
-        pool: Any = self.app.db._pool
 
         @asynccontextmanager
         async def broken(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
             raise error
             yield
 
-        pool.connection = broken
+        with self.connecting(lambda ordinary: broken):
+            yield
+
+    @contextmanager
+    def connecting(self, changed: Callable[[Any], Any]) -> Iterator[None]:
+        """While the block runs, the server gets its connections from what this makes of `pool.connection`."""
+        # A call that may take long has its connection from another pool than the rest.
+        pools: list[Any] = [self.app.db._pool, self.app.guest_db._pool]
+        for pool in pools:
+            pool.connection = changed(pool.connection)
         try:
             yield
         finally:
-            del pool.connection
+            for pool in pools:
+                del pool.connection
 
     @contextmanager
     def first_read_held(self) -> Iterator[tuple[Event, Event]]:

@@ -123,7 +123,14 @@ def test_task_2_lists_only_the_state_that_is_asked_for(world):
 
 def test_task_2_shows_each_job_as_get_job_does(world):
     job = world.insert("retry", type="send_mail", priority="low", max_attempts=7)
-    [listed] = _list(world).jobs
+    jobs = _list(world).jobs
+    assert len(jobs) == 1, diagnose(
+        "how many jobs ListJobs() answers with, where there is one (retry, low, of type 'send_mail')",
+        len(jobs),
+        1,
+        [(not jobs, "none; a filter that is left out means any")],
+    )
+    [listed] = jobs
     whole = world.app.parts.job_to_status(world.row(job.task_id))
     here, there = [{field.name: value for field, value in one.ListFields()} for one in (listed, whole)]
     differing = sorted(name for name in here | there if here.get(name) != there.get(name))
@@ -221,7 +228,7 @@ def test_task_3_takes_a_type_as_it_is(world):
     for type in odd:
         asked = f"ListJobs(type_filter={type!r})"
         try:
-            got = {UUID(one.job_id) for one in _list(world, type_filter=type).jobs}
+            got = {UUID(one.job_id) for one in _known(world, type_filter=type).jobs}
         except psycopg.Error as error:
             _explain(
                 error,
@@ -559,6 +566,15 @@ def _without_the_help_of_indexes(world):
 
 
 def _list(world, **request):
+    """One page. A statement that could not be run is told with what was asked."""
+    try:
+        return _known(world, **request)
+    except psycopg.Error as error:
+        asked = ", ".join(f"{name}={value!r}" for name, value in request.items())
+        _explain(error, f"ListJobs({asked}): {_broken(error)}")
+
+
+def _known(world, **request):
     """One page. Of the mistakes that are well known, it says which one it was."""
     try:
         return world.call("ListJobs", **request)
@@ -570,7 +586,7 @@ def _list(world, **request):
             error,
             f"{name} is 0, UNSPECIFIED, where a client asks for nothing; list_jobs looked 0 up in a mapping",
         )
-    except psycopg.ProgrammingError as error:
+    except psycopg.Error as error:
         if "operator does not exist: text = " not in str(error):
             raise
         _explain(
@@ -582,6 +598,17 @@ def _list(world, **request):
         if "coroutine" not in str(error):
             raise
         _explain(error, f"app.db.fetch_all(…) gives a coroutine, and nobody awaits it ({error})")
+
+
+def _broken(error):
+    """What is known of a statement that could not be run."""
+    what = f"the statement could not be run ({type(error).__name__}: {_first_line(error)})"
+    if "placeholders but" in str(error):
+        return (
+            f"{what}. Each %s needs a value of its own: append a condition and its value together, to lists that are "
+            "new in each call"
+        )
+    return what
 
 
 def _walk(world, size, between=None, **filters):
@@ -652,7 +679,7 @@ def _some(numbers):
 def _refused(world, what, **request):
     """How the call was refused, or None if it was not. What list_jobs raised by mistake is explained."""
     try:
-        _list(world, **request)
+        _known(world, **request)
     except RpcFailed as failed:
         return failed
     except NotImplementedError:

@@ -20,6 +20,7 @@ from scheduler.v1 import scheduler_pb2 as pb
 
 from workbook.judge import Judge, Row, Seen, Side, blamed, refusal
 from workbook.judges import odd
+from workbook.judges.failing import FAILURES, status_of
 from workbook.judges.queue import passwords, watched_log
 from workbook.loop import Hang
 from workbook.stream import RpcFailed
@@ -418,21 +419,6 @@ def _at_fault(side: Side, fault: Exception) -> Iterator[Seen]:
 # -- task 5
 
 SECRETS = ("10.0.0.7", "hunter2", "SELECT", "tasks")
-AWAY = 'connection to server at "10.0.0.7", port 5432 failed: password=hunter2 in SELECT * FROM tasks'
-FAILURES = (
-    psycopg.OperationalError(AWAY),
-    psycopg.errors.AdminShutdown(AWAY),
-    psycopg.errors.CannotConnectNow(AWAY),
-    psycopg.errors.ConnectionFailure(AWAY),
-    psycopg.errors.TooManyConnections(AWAY),
-    psycopg.errors.UndefinedTable(AWAY),
-    psycopg.errors.UndefinedColumn(AWAY),
-    psycopg.errors.SyntaxError(AWAY),
-    psycopg.errors.InsufficientPrivilege(AWAY),
-    psycopg.errors.InternalError_(AWAY),
-    psycopg.errors.InvalidTextRepresentation(AWAY),
-)
-"""The database out of reach in several ways, and then statements that it refuses."""
 
 
 def _failed(side: Side, failure: psycopg.Error) -> Iterator[Seen]:
@@ -441,10 +427,10 @@ def _failed(side: Side, failure: psycopg.Error) -> Iterator[Seen]:
     where = f"while the database says {type(failure).__name__}"
     with watched_log() as log:
         with side.world.database_raises(failure):
-            known = _status(side, TEXT)
-            malformed = _status(side, "42")
-        unknown = _status(side, str(odd.task_id(1)))
-        again = _status(side, TEXT)
+            known = status_of(side, "GetJob", job_id=TEXT)
+            malformed = status_of(side, "GetJob", job_id="42")
+        unknown = status_of(side, "GetJob", job_id=odd.task_id(1))
+        again = status_of(side, "GetJob", job_id=TEXT)
     yield Seen(f"GetJob of a job, {where}", known)
     yield Seen(f"GetJob of '42', {where}", malformed)
     yield Seen(
@@ -458,12 +444,3 @@ def _failed(side: Side, failure: psycopg.Error) -> Iterator[Seen]:
     # A statement that is wrong is the server's fault, and its error belongs into the log with all that it says.
     secrets = [str(url["password"]), *(["hunter2"] if isinstance(failure, psycopg.OperationalError) else [])]
     yield Seen(f"passwords in the log of GetJob, {where}", passwords(texts, secrets))
-
-
-def _status(side: Side, job_id: str) -> Any:
-    """The status alone; an error of psycopg's that went through is a fault of the server, and in its log."""
-    try:
-        got = side.call("GetJob", job_id=job_id).value
-    except psycopg.Error:
-        return "INTERNAL, and the error of the database in the log"
-    return got if isinstance(got, str) else "OK"

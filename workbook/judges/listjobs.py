@@ -12,13 +12,16 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
+import psycopg
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from scheduler.jobs import Priority, Status, type_violation
 from scheduler.v1 import scheduler_pb2 as pb
 
+from workbook.counting import counting
 from workbook.judge import Judge, Row, Seen, Side, blamed, told
 from workbook.judges import odd
+from workbook.judges.failing import FAILURES, status_of
 
 SIZES = (0, 1, 2, 3, 50, 1_000, 1_001, 2**31 - 1, -1, -50, -(2**31))
 MOST_PAGES = 40
@@ -34,6 +37,11 @@ ALIKE = (
     ("back\\slash", "backslash"),
     ("%s", "noop"),
     (" noop", "noop"),
+    ("noop ", "noop"),
+    ("caf\u00e9", "cafe\u0301"),
+    ("\ufb01nd", "find"),
+    ("stra\u00dfe", "strasse"),
+    ("a|b", "a"),
 )
 """Types that careless code takes for each other."""
 ALL_TYPES = tuple(dict.fromkeys(type for some in ALIKE for type in some))
@@ -53,6 +61,8 @@ def task_1(judge: Judge) -> None:
 
 def task_2(judge: Judge) -> None:
     judge.compare(_lists({"state_filter": STATES}), _one_page, examples=40)
+    judge.compare(st.sampled_from(FAILURES), _failed, examples=2 * len(FAILURES))
+    judge.compare(st.just(MANY), _cost_of_a_page, examples=1)
 
 
 def task_3(judge: Judge) -> None:
@@ -63,6 +73,8 @@ def task_3(judge: Judge) -> None:
 def task_4(judge: Judge) -> None:
     judge.compare(_lists(ALL_FILTERS, longest=9, pages=True), _walk, examples=50)
     judge.compare(st.sampled_from([1_000, 1_500]), _more_than_the_largest_page, examples=2)
+    judge.compare(st.sampled_from(ABOUT_NO_VALUE), _failed_on_the_next_page, examples=2 * len(ABOUT_NO_VALUE))
+    judge.compare(st.just(MANY), _cost_of_all_pages, examples=1)
 
 
 def task_5(judge: Judge) -> None:
@@ -71,7 +83,10 @@ def task_5(judge: Judge) -> None:
 
 def task_6(judge: Judge) -> None:
     judge.compare(st.tuples(_filters(VALID), _filters(VALID)), _token_of_another_list)
-    judge.compare(st.tuples(_filters(VALID), st.sampled_from(BENT)), _bent_token, examples=len(BENT) + 20)
+    judge.compare(st.sampled_from(CONFUSED), _token_of_another_list, examples=2 * len(CONFUSED))
+    judge.compare(st.sampled_from(TIED), _token_of_a_type, examples=2 * len(TIED))
+    judge.compare(st.sampled_from(IN_TURN), _sizes_in_turn, examples=2 * len(IN_TURN))
+    judge.compare(st.sampled_from(BENDINGS), _bent_token, examples=2 * len(BENDINGS))
 
 
 ALL_FILTERS = {
@@ -85,6 +100,42 @@ VALID = {
     "priority_filter": PRIORITIES[:3],
     "type_filter": ("", *NAMED),
 }
+QUEUED, RUNNING, CRITICAL, HIGH = (
+    pb.JOB_STATE_QUEUED,
+    pb.JOB_STATE_RUNNING,
+    pb.PRIORITY_CRITICAL,
+    pb.PRIORITY_HIGH,
+)
+BETWEEN = ("", " ", ",", ", ", "|", "/", ":", ";", "-", ".", "&", "+", "_")
+"""What parts of a text are put together with."""
+NOTHING = ("0", "None", "null", "any", "all", "*", "-", "''", '""')
+"""Types whose names are what a program may write for a filter that is left out."""
+CONFUSED: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
+    ({"state_filter": QUEUED}, {"type_filter": "queued"}),
+    ({"state_filter": QUEUED}, {"type_filter": "JOB_STATE_QUEUED"}),
+    ({"priority_filter": HIGH}, {"type_filter": "high"}),
+    ({"state_filter": QUEUED}, {"priority_filter": CRITICAL}),  # both are 1
+    ({"state_filter": RUNNING}, {"type_filter": "2"}),
+    ({"priority_filter": HIGH}, {"type_filter": "2"}),
+    (
+        {"state_filter": QUEUED, "priority_filter": HIGH},
+        {"state_filter": RUNNING, "priority_filter": CRITICAL},
+    ),
+    ({"state_filter": QUEUED, "priority_filter": HIGH}, {"state_filter": QUEUED, "type_filter": "high"}),
+    ({"state_filter": QUEUED, "priority_filter": HIGH}, {"state_filter": QUEUED, "type_filter": "2"}),
+    ({"type_filter": "noop"}, {"type_filter": "poon"}),
+    *(
+        ({"priority_filter": HIGH, "type_filter": "noop"}, {"type_filter": f"high{between}noop"})
+        for between in BETWEEN
+    ),
+    *(({"type_filter": type}, {}) for type in NOTHING),
+)
+"""Two lists each, whose filters careless code takes for the same."""
+TIED = (*ALL_TYPES, *(f"a{between}b" for between in BETWEEN[1:]), *NOTHING, "t" * 200)
+IN_TURN = ((2, 0), (1, 3, 2), (4, 1, 1), (1, 1_000), (3, 2**31 - 1))
+MANY = 1_600
+ABOUT_NO_VALUE = tuple(one for one in FAILURES if not isinstance(one, psycopg.DataError))
+"""Who lets the database read what is in a token may take its refusal of a value for a token that is wrong."""
 
 
 @dataclass(frozen=True)
@@ -187,12 +238,14 @@ def _is_right(name: str, value: Any) -> bool:
 def _one_of_each_type(side: Side, type: str) -> Iterator[Seen]:
     side.insert(
         *(
-            Row(f"a job of type {other!r}", odd.task_id(number), "queued", other)
+            Row(f"a job of type {other!a}", odd.task_id(number), "queued", other)
             for number, other in enumerate(ALL_TYPES, 1)
         )
     )
     seen = side.call("ListJobs", type_filter=type)
-    yield Seen(f"{seen.what}, where there is one job of each of {len(ALL_TYPES)} types", _ids(seen))
+    # Some types look alike on a screen, and are not.
+    what = f"ListJobs(type_filter={type!a}), where there is one job of each of {len(ALL_TYPES)} types"
+    yield Seen(what, _ids(seen))
 
 
 def _walk(side: Side, case: List) -> Iterator[Seen]:
@@ -255,6 +308,65 @@ def _more_than_the_largest_page(side: Side, size: int) -> Iterator[Seen]:
     yield Seen(f"the jobs on each page of 1,001 jobs, with page_size={size}", pages)
 
 
+def _many(side: Side) -> None:
+    side.world.sql(
+        "INSERT INTO tasks (task_id, type, created_at) SELECT md5(n::text)::uuid, 'noop', "
+        f"now() - n * interval '1 second' FROM generate_series(1, {MANY}) AS n"
+    )
+
+
+def _cost_of_a_page(side: Side, many: int) -> Iterator[Seen]:
+    _many(side)
+    statements = []
+    for size in (2, 40):
+        with counting(side.world) as asked:
+            side.call("ListJobs", page_size=size)
+        statements.append(asked.statements)
+        yield _read(f"a page of {size} of {many:,} jobs", asked.rows)
+    few, more = statements
+    often = "no more often than for 2" if more <= few else f"{more} times, and {few} times for 2"
+    yield Seen("how often the database is asked for a page of 40 jobs", often)
+
+
+def _cost_of_all_pages(side: Side, many: int) -> Iterator[Seen]:
+    _many(side)
+    token = ""
+    for page in range(1, 4):
+        with counting(side.world) as asked:
+            answer = side.call("ListJobs", page_size=500, page_token=token).value
+        yield _read(f"page {page} of {many:,} jobs, with page_size=500", asked.rows)
+        token = answer.get("next_page_token", "") if isinstance(answer, dict) else ""
+
+
+def _read(what: str, rows: int) -> Seen:
+    """Whoever always reads as much as the largest page holds is bounded, too."""
+    bounded = "no more than the largest page holds"
+    return Seen(
+        f"the rows that the database sends for {what}", bounded if rows <= 1_010 else f"{rows:,} rows"
+    )
+
+
+def _failed(side: Side, failure: psycopg.Error) -> Iterator[Seen]:
+    yield from _while_it_fails(side, failure, "the first page", {})
+
+
+def _failed_on_the_next_page(side: Side, failure: psycopg.Error) -> Iterator[Seen]:
+    _some_that_fit(side, {})
+    yield from _while_it_fails(side, failure, "the next page", {"page_token": _token(side, {})})
+
+
+def _while_it_fails(
+    side: Side, failure: psycopg.Error, page: str, asked: Mapping[str, Any]
+) -> Iterator[Seen]:
+    """A database that is away, or a mistake in one's own SQL: neither is the client's fault, nor an empty list."""
+    with side.world.database_raises(failure):
+        meanwhile = status_of(side, "ListJobs", page_size=1, **asked)
+    after = status_of(side, "ListJobs", page_size=1, **asked)
+    name = type(failure).__name__
+    yield Seen(f"ListJobs for {page}, while the database says {name}", meanwhile)
+    yield Seen(f"ListJobs for {page}, right after the database said {name}", after)
+
+
 def _ids(seen: Seen) -> Any:
     return (
         [job["job_id"] for job in seen.value.get("jobs", [])] if isinstance(seen.value, dict) else seen.value
@@ -300,9 +412,51 @@ def _token(side: Side, filters: Mapping[str, Any]) -> str:
     return str(answer.get("next_page_token", "")) if isinstance(answer, dict) else ""
 
 
+def _some_that_fit(side: Side, *lists: Mapping[str, Any]) -> None:
+    """Two jobs for each of these filters."""
+    numbers = count(1)
+    status = {0: "queued"} | {pb.JobState.Value(f"JOB_STATE_{one.name}"): str(one) for one in Status}
+    priority = {0: "default"} | {pb.Priority.Value(f"PRIORITY_{one.name}"): str(one) for one in Priority}
+    side.insert(
+        *(
+            _one_of(
+                next(numbers),
+                status[one.get("state_filter", 0)],
+                priority[one.get("priority_filter", 0)],
+                one.get("type_filter") or "noop",
+            )
+            for one in lists
+            for _ in range(2)
+        )
+    )
+
+
+def _token_of_a_type(side: Side, type: str) -> Iterator[Seen]:
+    _some_that_fit(side, {"type_filter": type})
+    token = _token(side, {"type_filter": type})
+    seen = side.call("ListJobs", process=1, page_size=1, page_token=token, type_filter=type)
+    what = f"page 2 of two jobs in pages of 1, with type_filter={type!r} and the token of page 1, in another process"
+    yield Seen(what, _ids(seen))
+
+
+def _sizes_in_turn(side: Side, sizes: tuple[int, ...]) -> Iterator[Seen]:
+    """What the request says is what counts: a token brings no size."""
+    side.insert(*(_one_of(number, "queued", "default", "noop") for number in range(1, 8)))
+    pages, token = [], ""
+    for size in sizes:
+        seen = side.call("ListJobs", page_size=size, page_token=token)
+        pages.append(len(seen.value.get("jobs", [])) if isinstance(seen.value, dict) else seen.value)
+        token = seen.value.get("next_page_token", "") if isinstance(seen.value, dict) else ""
+        if not token:
+            break
+    yield Seen(
+        f"the jobs on each page of 7 jobs, asked for with page_size {', then '.join(map(str, sizes))}", pages
+    )
+
+
 def _token_of_another_list(side: Side, case: tuple[dict[str, Any], dict[str, Any]]) -> Iterator[Seen]:
     given, used = case
-    _some_of_each(side)
+    _some_that_fit(side, given, used)
     token = _token(side, given)
     yield Seen(f"a page of 1 of ListJobs({told('ListJobs', given)}) has a token", bool(token))
     seen = side.call("ListJobs", process=1, page_size=1, page_token=token, **used)
@@ -314,15 +468,25 @@ def _bent_token(side: Side, case: tuple[dict[str, Any], str]) -> Iterator[Seen]:
     """A token that nobody was given is refused, or is a place like any other: never a fault of the server."""
     filters, way = case
     _some_of_each(side)
-    token = NEVER_GIVEN[way] if way in NEVER_GIVEN else bend(_token(side, filters), way)
+    whole = _token(side, filters)
+    token = NEVER_GIVEN.get(way) or (cut(whole, CUT[way]) if way in CUT else bend(whole, way))
     seen = side.call("ListJobs", page_size=1, page_token=token, **filters)
+    # Tokens of two designs have nothing in common: the sentence tells the way, and only what was got tells the token.
+    got = seen.value if isinstance(seen.value, str) else f"{_ids(seen)}, for {token!r}"
     refused, allowed = blamed(["page_token"]), "a page, or INVALID_ARGUMENT that blames page_token"
+    fine = seen.value == refused
     if way in NEVER_GIVEN:
         allowed = refused
-    fine = seen.value == refused or (not isinstance(seen.value, str) and way not in NEVER_GIVEN)
+    elif way in CUT:
+        # Padding that is missing is no harm, if the token is read as if it were there.
+        same = side.call("ListJobs", page_size=1, page_token=whole, **filters)
+        allowed = f"{refused}, or the page of the whole token"
+        fine = fine or _ids(seen) == _ids(same)
+    else:
+        fine = fine or not isinstance(seen.value, str)
     yield Seen(
-        f"ListJobs with the token {token[:80]!r}, where {way}",
-        allowed if fine else seen.value if isinstance(seen.value, str) else "a page",
+        f"ListJobs({told('ListJobs', filters)}) with a token of this list that was changed: {way}",
+        allowed if fine else got,
     )
 
 
@@ -332,8 +496,17 @@ NEVER_GIVEN = {
     "it is an empty JSON object": "e30=",
     "it is no ASCII": "é",
 }
+CUT = {
+    "its last character is cut off": 1,
+    "its last two characters are cut off": 2,
+    "its last three characters are cut off": 3,
+    "its last five characters are cut off": 5,
+    "its last nine characters are cut off": 9,
+    "its second half is cut off": None,
+}
 BENT = (
     *NEVER_GIVEN,
+    *CUT,
     "a number in it is beyond 64 bits",
     "a number in it is negative",
     "a number in it is no number",
@@ -349,6 +522,11 @@ BENT = (
     "it has digits of another script",
     "it has a zero byte",
 )
+BENDINGS = tuple(
+    (filters, way)
+    for way in BENT
+    for filters in ({}, {"state_filter": QUEUED, "priority_filter": HIGH, "type_filter": "it's"})
+)
 OTHERS: Mapping[str, Any] = {
     "a number in it is beyond 64 bits": 2**70,
     "a number in it is negative": -7,
@@ -360,6 +538,12 @@ OTHERS: Mapping[str, Any] = {
     "its time lies far ahead": "9999-12-31T23:59:59.999999+00:00",
     "a text in it has no zone": "2024-05-17T12:00:00.654321",
 }
+
+
+def cut(token: str, characters: int | None) -> str:
+    """What is left of a token that was cut short: never nothing, which would ask for the first page."""
+    kept = len(token) // 2 if characters is None else len(token) - characters
+    return token[: max(1, kept)]
 
 
 def bend(token: str, way: str) -> str:
