@@ -166,6 +166,8 @@ async def test_calls_beyond_the_limit_are_refused_and_later_ones_are_not(setting
         answer = await refused(stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop"))))
         assert answer.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         await until_answered(api.app, 1, "SubmitJob", "RESOURCE_EXHAUSTED")
+        async with channel_to(api) as channel:
+            assert await health_of(channel) == SERVING, "a full server is not taken for dead"
         go_on.set()
         await asyncio.gather(*calls)
         await stub.SubmitJob(pb.SubmitJobRequest(job=pb.Job(type="noop")), timeout=SECONDS)
