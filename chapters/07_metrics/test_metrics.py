@@ -126,11 +126,20 @@ def _why_missing(name: str, there: dict[str, Any]) -> str:
 
 def test_task_1_keeps_two_registries_apart(code):
     first, second = CollectorRegistry(), CollectorRegistry()
-    _build(code, first)
+    of_first = _build(code, first)
     _build(code, second)
     names = [set(_families(_page(registry))) for registry in (first, second)]
     assert names[1], "the second registry got no metrics; a second server in one process would show nothing"
     assert names[0] == names[1], diagnose("the metrics of a second registry", names[1], names[0])
+    before = _series(_page(second), "scheduler_push_failures_total")
+    of_first.push_failed(2)
+    after = _series(_page(second), "scheduler_push_failures_total")
+    assert after == before, diagnose(
+        "scheduler_push_failures_total of a second registry, after push_failed(2) of the first",
+        after,
+        before,
+        [(bool(after), "the two count together; make the metrics anew for each registry, in __init__")],
+    )
 
 
 def test_task_1_still_counts_failed_pushes(code):
@@ -173,12 +182,12 @@ def _job(type: str = "noop", priority: Priority = Priority.HIGH) -> Job:
     )
 
 
-def _check(registry, name: str, expected: list[tuple[dict[str, str], float]], known=()) -> None:
+def _check(registry, name: str, after: str, expected: list[tuple[dict[str, str], float]], known=()) -> None:
     got = [(labels, value) for labels, value in _series(_page(registry), name) if value]
     labels = {key for one, _ in got for key in one}
     wanted = {key for one, _ in expected for key in one}
     assert _lines(got) == _lines(expected), diagnose(
-        name,
+        f"{name} after {after}",
         _lines(got, at_most=3),
         _lines(expected),
         [
@@ -212,6 +221,7 @@ def test_task_2_counts_submitted_jobs_by_priority_and_type(code):
     _check(
         registry,
         "scheduler_jobs_submitted_total",
+        "submitted(job) of two noop and one sleep of priority high, and one noop of low",
         [
             ({"priority": "high", "type": "noop"}, 2.0),
             ({"priority": "high", "type": "sleep"}, 1.0),
@@ -230,6 +240,7 @@ def test_task_2_counts_a_finished_job_by_its_ending(code, status):
     _check(
         registry,
         "scheduler_jobs_completed_total",
+        f"finished(job, {status}, 0.25) of a noop",
         [({"type": "noop", "status": status}, 1.0)],
         [
             (
@@ -267,7 +278,13 @@ def test_task_2_counts_types_without_a_handler_as_unknown(code):
         ("scheduler_jobs_completed_total", {"type": "unknown", "status": "failed"}),
         ("scheduler_job_duration_seconds_count", {"type": "unknown"}),
     ]:
-        _check(registry, name, [(labels, 20.0)], [("made-up-7" in str(_series(_page(registry), name)), why)])
+        _check(
+            registry,
+            name,
+            "submitted(job) and finished(job, failed, 0.1) of 20 jobs of made-up types",
+            [(labels, 20.0)],
+            [("made-up-7" in str(_series(_page(registry), name)), why)],
+        )
 
 
 def test_task_2_measures_in_seconds(code):
@@ -276,16 +293,18 @@ def test_task_2_measures_in_seconds(code):
     for seconds in (0.25, 0.5):
         metrics.finished(_job(), Status.SUCCEEDED, seconds)
     got = _series(_page(registry), "scheduler_job_duration_seconds_sum")
+    after = "two jobs that succeeded, in 0.25 s and 0.5 s"
     _check(
         registry,
         "scheduler_job_duration_seconds_sum",
+        after,
         [({"type": "noop"}, 0.75)],
         [
             (bool(got) and got[0][1] == 750.0, "those are milliseconds; Prometheus measures in seconds"),
             (bool(got) and got[0][1] == 0.5, "only the last duration is left; observe each"),
         ],
     )
-    _check(registry, "scheduler_job_duration_seconds_count", [({"type": "noop"}, 2.0)])
+    _check(registry, "scheduler_job_duration_seconds_count", after, [({"type": "noop"}, 2.0)])
 
 
 def test_task_2_measures_a_handler_that_took_no_time(code):
@@ -294,6 +313,7 @@ def test_task_2_measures_a_handler_that_took_no_time(code):
     _check(
         registry,
         "scheduler_job_duration_seconds_count",
+        "finished(job, succeeded, 0.0)",
         [({"type": "noop"}, 1.0)],
         [
             (
@@ -312,7 +332,10 @@ def test_task_2_counts_a_job_whose_duration_nobody_knows(code):
         pytest.fail(
             f"finished(job, status, None) raised {error!r}: None means that nobody knows how long it ran"
         )
-    _check(registry, "scheduler_jobs_completed_total", [({"type": "noop", "status": "cancelled"}, 1.0)])
+    after = "finished(job, cancelled, None)"
+    _check(
+        registry, "scheduler_jobs_completed_total", after, [({"type": "noop", "status": "cancelled"}, 1.0)]
+    )
     measured = sum(value for _, value in _series(_page(registry), "scheduler_job_duration_seconds_count"))
     assert measured == 0, "nobody knows how long this handler ran, and a duration was put down"
 
@@ -584,9 +607,9 @@ def _fill(world, **lengths: int) -> None:
             world.redis.lpush(f"q:{name}", *(f"entry {number}" for number in range(length)))
 
 
-def _check_depths(got: dict[str, float], expected: dict[str, float], known=()) -> None:
+def _check_depths(got: dict[str, float], when: str, expected: dict[str, float], known=()) -> None:
     assert got == expected, diagnose(
-        "scheduler_queue_depth by priority",
+        f"scheduler_queue_depth by priority, {when}",
         got,
         expected,
         [
@@ -608,7 +631,9 @@ def test_task_4_shows_the_length_of_each_queue(code, world):
     refresh = Refreshing(code, world)
     _fill(world, critical=3, high=1, low=2)
     refresh()
-    _check_depths(refresh.depths(), {"critical": 3.0, "high": 1.0, "default": 0.0, "low": 2.0})
+    _check_depths(
+        refresh.depths(), "after one look", {"critical": 3.0, "high": 1.0, "default": 0.0, "low": 2.0}
+    )
 
 
 def test_task_4_shows_the_present_length_and_no_sum(code, world):
@@ -619,6 +644,7 @@ def test_task_4_shows_the_present_length_and_no_sum(code, world):
     got = refresh.depths()
     _check_depths(
         got,
+        "after two looks at the same queues",
         {"critical": 3.0, "high": 0.0, "default": 0.0, "low": 2.0},
         [
             (
@@ -638,6 +664,7 @@ def test_task_4_shows_that_a_queue_became_empty(code, world):
     got = refresh.depths()
     _check_depths(
         got,
+        "after a second look, where q:high held 4 at the first and is empty now",
         {"critical": 0.0, "high": 0.0, "default": 1.0, "low": 0.0},
         [
             (
@@ -699,7 +726,9 @@ def _refresh_while_away(refresh, what: str) -> None:
 
 def _check_unknown(got: dict[str, float], what: str, name: str) -> None:
     known = {priority: value for priority, value in got.items() if not math.isnan(value)}
-    assert set(got) == set(Priority), diagnose(f"the priorities of {name}", sorted(got), sorted(Priority))
+    assert set(got) == set(Priority), diagnose(
+        f"the priorities of {name} while {what} is away", sorted(got), sorted(map(str, Priority))
+    )
     assert not known, diagnose(
         f"{name} while {what} is away",
         known,
@@ -719,7 +748,10 @@ def test_task_5_shows_the_age_of_the_oldest_job_of_each_queue(code, world):
     refresh()
     got = refresh.ages()
     assert set(got) == set(Priority), diagnose(
-        "the priorities of scheduler_queue_oldest_age_seconds", sorted(got), sorted(Priority)
+        "the priorities of scheduler_queue_oldest_age_seconds, where jobs are queued in high and low",
+        sorted(got),
+        sorted(map(str, Priority)),
+        [(set(got) == {"high", "low"}, "those with jobs alone; of a queue without any the age is 0")],
     )
     assert 1000 <= got["high"] < 1100, diagnose(
         "the age of the oldest job in the queue high, of two that wait 1000 s and 100 s",
@@ -826,7 +858,11 @@ def test_task_5_shows_numbers_again_when_redis_is_back(code, world):
     world.proxies["redis"].mend()
     _fill(world, default=2)
     refresh()
-    _check_depths(refresh.depths(), {"critical": 0.0, "high": 0.0, "default": 2.0, "low": 0.0})
+    _check_depths(
+        refresh.depths(),
+        "after Redis was away at one look, and is back at the next",
+        {"critical": 0.0, "high": 0.0, "default": 2.0, "low": 0.0},
+    )
 
 
 def test_task_5_agrees_with_the_reference_on_every_input(judge):

@@ -1,8 +1,9 @@
 """Metrics in a table, made in a loop with a namespace; the page through WSGI in a thread of our own."""
 
 import threading
+from socketserver import ThreadingMixIn
 from types import SimpleNamespace
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import Counter, Gauge, Histogram, make_wsgi_app
 from scheduler.no_metrics import NoMetrics
@@ -55,8 +56,12 @@ class Silent(WSGIRequestHandler):
         pass
 
 
+class Threads(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
 def serve_metrics(registry, port, host="127.0.0.1", is_ready=lambda: True):
-    server = make_server(host, port, make_wsgi_app(registry), handler_class=Silent)
+    server = make_server(host, port, make_wsgi_app(registry), Threads, Silent)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
 

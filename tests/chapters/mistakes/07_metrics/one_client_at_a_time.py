@@ -1,0 +1,30 @@
+"""One thread for all clients, and one of them has nothing to say."""
+
+import threading
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+from prometheus_client import make_wsgi_app
+
+TEST = "test_task_3_agrees_with_the_reference_on_every_input"
+SAYS = "GET /metrics while a client is connected that has sent nothing yet"
+
+
+class Silent(WSGIRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+class Serving:
+    def __init__(self, server):
+        self.server = server
+        self.port = server.server_port
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def serve_metrics(registry, port, host="127.0.0.1", is_ready=None):
+    server = make_server(host, port, make_wsgi_app(registry), handler_class=Silent)
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+    return Serving(server)
