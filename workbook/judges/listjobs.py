@@ -61,20 +61,20 @@ def task_1(judge: Judge) -> None:
 
 def task_2(judge: Judge) -> None:
     judge.compare(_lists({"state_filter": STATES}), _one_page, examples=40)
-    judge.compare(st.sampled_from(FAILURES), _failed, examples=2 * len(FAILURES))
-    judge.compare(st.just(MANY), _cost_of_a_page, examples=1)
+    judge.each(FAILURES, _failed)
+    judge.each([MANY], _cost_of_a_page)
 
 
 def task_3(judge: Judge) -> None:
     judge.compare(_lists(ALL_FILTERS), _one_page, examples=60)
-    judge.compare(st.sampled_from(ALL_TYPES), _one_of_each_type, examples=2 * len(ALL_TYPES))
+    judge.each(ALL_TYPES, _one_of_each_type)
 
 
 def task_4(judge: Judge) -> None:
     judge.compare(_lists(ALL_FILTERS, longest=9, pages=True), _walk, examples=50)
-    judge.compare(st.sampled_from([1_000, 1_500]), _more_than_the_largest_page, examples=2)
-    judge.compare(st.sampled_from(ABOUT_NO_VALUE), _failed_on_the_next_page, examples=2 * len(ABOUT_NO_VALUE))
-    judge.compare(st.just(MANY), _cost_of_all_pages, examples=1)
+    judge.each([1_000, 1_500], _more_than_the_largest_page)
+    judge.each(ABOUT_NO_VALUE, _failed_on_the_next_page)
+    judge.each([MANY], _cost_of_all_pages)
 
 
 def task_5(judge: Judge) -> None:
@@ -83,10 +83,10 @@ def task_5(judge: Judge) -> None:
 
 def task_6(judge: Judge) -> None:
     judge.compare(st.tuples(_filters(VALID), _filters(VALID)), _token_of_another_list)
-    judge.compare(st.sampled_from(CONFUSED), _token_of_another_list, examples=2 * len(CONFUSED))
-    judge.compare(st.sampled_from(TIED), _token_of_a_type, examples=2 * len(TIED))
-    judge.compare(st.sampled_from(IN_TURN), _sizes_in_turn, examples=2 * len(IN_TURN))
-    judge.compare(st.sampled_from(BENDINGS), _bent_token, examples=2 * len(BENDINGS))
+    judge.each(CONFUSED, _token_of_another_list)
+    judge.each(TIED, _token_of_a_type)
+    judge.each(IN_TURN, _sizes_in_turn)
+    judge.each(BENDINGS, _bent_token)
 
 
 ALL_FILTERS = {

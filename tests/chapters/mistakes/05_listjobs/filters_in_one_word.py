@@ -13,7 +13,7 @@ PRIORITIES = {pb.Priority.Value(f"PRIORITY_{priority.name}"): priority.value for
 
 
 TEST = "test_task_6_agrees_with_the_reference_on_every_input"
-SAYS = "used with (state_filter=JOB_STATE_QUEUED, type_filter='high')"
+SAYS = "used with (type_filter='high')"
 
 
 async def list_jobs(app, request, context):
