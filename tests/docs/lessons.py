@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -31,15 +31,64 @@ def is_green(block: Block, command: Command) -> bool:
 
 
 def as_run(block: Block, command: Command) -> str:
-    """The command, green or as short as it can be: of a task's red tests, one says what has to be said."""
-    if is_green(block, command):
-        return f"{command.text} --implementation reference"
-    return f"{command.text} --maxfail 1" if " -k " in command.text else command.text
+    """The command, as short as it can be.
+
+    Of a task's red tests, one says what has to be said. And that all tests of a chapter are red on the skeletons and
+    green with the reference is proved in `tests/chapters`: what the command says of them, one test of each task shows.
+    """
+    if "-k" in command.text:
+        return f"{command.text} --maxfail 1"
+    if command.text in SAMPLE and not is_green(block, command):
+        return command.text
+    implementation = " --implementation reference" if is_green(block, command) else ""
+    first = (_tests_of(command, task.number)[0] for task in _tasks(command))
+    return f"{command.text}{implementation} -k '{' or '.join(first)}'"
+
+
+def _tests_of(command: Command, task: int) -> list[str]:
+    """The names of a task's tests, in their order."""
+    source = next(_chapter(command).folder.glob("test_*.py")).read_text("utf-8")
+    return re.findall(rf"def (test_task_{task}_\w+)", source)
+
+
+def _tasks(command: Command) -> Sequence[book.Task]:
+    """Those whose tests the command runs, if it does not say which by `-k`."""
+    one = _chapter(command)
+    if last := re.search(r"--upto (\d+)", command.text):
+        return one.tasks[: int(last[1])]
+    return one.tasks if "--stretch" in command.text else one.core
+
+
+def _chapter(command: Command) -> book.Chapter:
+    return book.chapter(re.findall(r"chapters/(\w+)", command.text)[0])
+
+
+def is_read(command: Command) -> bool:
+    """Whether reading is enough: it asks for one task, and the chapter's first is run in the same way."""
+    return "-k task_" in command.text and "-k task_1_" not in command.text
+
+
+def misread(command: Command) -> Iterator[str]:
+    """A sentence for what is wrong with a command that is read."""
+    [number] = re.findall(r"^pytest chapters/\w+(?: --stretch)? -k task_(\d+)_$", command.text) or [""]
+    if not number:
+        yield f"{command.text}: it is none of those that are known to run the tests of one task"
+    elif not _tests_of(command, int(number)):
+        yield f"{command.text}: there is no test of this task"
 
 
 def wanted(block: Block) -> dict[str, Command]:
-    """Its commands that run tests, by the text that is run."""
-    return {as_run(block, one): one for one in block.commands if kind_of(one.text) is Kind.TESTS}
+    """Its commands that run tests and are run here, by the text that is run."""
+    return {as_run(block, one): one for one in _commands(block) if not is_read(one)}
+
+
+def read(block: Block) -> list[Command]:
+    """Its commands that run tests and are only read here."""
+    return list(filter(is_read, _commands(block)))
+
+
+def _commands(block: Block) -> list[Command]:
+    return [one for one in block.commands if kind_of(one.text) is Kind.TESTS]
 
 
 def is_a_sample(text: str) -> bool:
@@ -139,15 +188,9 @@ def _disagreements(block: Block, command: Command, result: Result) -> Iterator[s
 
 
 def _promised(block: Block, command: Command) -> Iterator[str]:
-    name = re.findall(r"chapters/(\w+)", command.text)[0]
-    tasks = book.chapter(name).tasks
-    last = re.search(r"--upto (\d+)", command.text)
-    if last:
-        tasks = tasks[: int(last[1])]
-    elif "--stretch" not in command.text:
-        tasks = book.chapter(name).core
+    tasks = _tasks(command)
     if one := re.search(r"-k task_(\d+)_", command.text):
-        task = book.chapter(name).task(int(one[1]))
+        task = _chapter(command).task(int(one[1]))
         yield f"Task {task.number}: {task.name}"
         yield "Not written yet: "
     elif is_green(block, command):

@@ -205,6 +205,8 @@ def test_a_sample_of_them_is_run_as_it_stands() -> None:
 
 @each(of_kind(Kind.TESTS))
 def test_a_lesson_s_tests_are_as_the_lesson_says(block: Block, tests_of_lessons: lessons.Runs) -> None:
+    for command in lessons.read(block):
+        none(lessons.misread(command))
     for text, command in lessons.wanted(block).items():
         result = tests_of_lessons.begin(text).result()
         none(lessons.disagreements(block, command, result))

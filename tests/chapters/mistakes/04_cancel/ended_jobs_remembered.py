@@ -3,7 +3,7 @@
 from scheduler.jobs import Job
 
 TEST = "test_task_1_agrees_with_the_reference_on_every_input"
-SAYS = "then somebody requeues job 1"
+SAYS = "then somebody "
 
 SET = "status = 'cancelled', finished_at = now(), pushed_at = NULL, next_run_at = NULL, lease_expires_at = NULL, updated_at = now()"
 
