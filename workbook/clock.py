@@ -1,8 +1,10 @@
 """A client whose clock is wrong: how a test finds out whose clock a piece uses.
 
-Only the modules of the code under test see the wrong time, and only what they imported: `datetime`, its `now`, `time`.
+Only the modules of the code under test see the wrong time, in what they have imported and in what a function of theirs
+imports meanwhile: `datetime`, its `now`, `time`.
 """
 
+import builtins
 import datetime as real_datetime
 import sys
 import time as real_time
@@ -25,16 +27,28 @@ class _Ahead(real_datetime.datetime):
     def utcnow(cls) -> Any:
         return real_datetime.datetime.utcnow() + AHEAD
 
+    @classmethod
+    def today(cls) -> Any:
+        return real_datetime.datetime.today() + AHEAD
+
 
 def _time() -> float:
     return real_time.time() + AHEAD.total_seconds()
+
+
+def _time_ns() -> int:
+    return real_time.time_ns() + int(AHEAD.total_seconds()) * 10**9
+
+
+_CLOCKS = {"time": _time, "time_ns": _time_ns}
 
 
 _INSTEAD: list[tuple[Any, Any]] = [
     (real_datetime.datetime, _Ahead),
     (real_datetime, SimpleNamespace(**{**vars(real_datetime), "datetime": _Ahead})),
     (real_time.time, _time),
-    (real_time, SimpleNamespace(**{**vars(real_time), "time": _time})),
+    (real_time.time_ns, _time_ns),
+    (real_time, SimpleNamespace(**{**vars(real_time), **_CLOCKS})),
 ]
 
 
@@ -42,6 +56,14 @@ _INSTEAD: list[tuple[Any, Any]] = [
 def an_hour_ahead(code: Code) -> Iterator[None]:
     """While the block runs, the clock that the code under test reads is an hour ahead of the database's."""
     changed: list[tuple[ModuleType, str, Any]] = []
+    ordinary = builtins.__import__
+
+    def imported(name: str, globals: Any = None, *args: Any, **options: Any) -> Any:
+        found = ordinary(name, globals, *args, **options)
+        own = globals is not None and globals.get("__file__") in code.files
+        return next((instead for real, instead in _INSTEAD if own and found is real), found)
+
+    builtins.__import__ = imported
     for module in list(sys.modules.values()):
         if getattr(module, "__file__", None) not in code.files:
             continue
@@ -53,5 +75,6 @@ def an_hour_ahead(code: Code) -> Iterator[None]:
     try:
         yield
     finally:
+        builtins.__import__ = ordinary
         for module, name, value in changed:
             setattr(module, name, value)

@@ -19,12 +19,32 @@ ASYNCIO = str(Path(asyncio.__file__).parent)
 @contextmanager
 def hurried(loop: asyncio.AbstractEventLoop, files: set[str]) -> Iterator[None]:
     """While the block runs, timers of `loop` that code in `files` sets go off early."""
+    with _timers(loop, files, lambda seconds: seconds / FACTOR):
+        yield
+
+
+@contextmanager
+def heard(loop: asyncio.AbstractEventLoop, files: set[str], hear: Callable[[float], None]) -> Iterator[None]:
+    """While the block runs, `hear` is told of each timer that code in `files` sets, with its seconds."""
+
+    def as_it_is(seconds: float) -> float:
+        hear(seconds)
+        return seconds
+
+    with _timers(loop, files, as_it_is):
+        yield
+
+
+@contextmanager
+def _timers(
+    loop: asyncio.AbstractEventLoop, files: set[str], change: Callable[[float], float]
+) -> Iterator[None]:
     ordinary = loop.call_at
 
     def call_at(when: float, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
         if _asks(sys._getframe(1)) in files:
             now = loop.time()
-            when = now + (when - now) / FACTOR
+            when = now + change(when - now)
         return ordinary(when, callback, *args, **kwargs)
 
     loop.call_at = call_at  # type: ignore[method-assign, assignment]

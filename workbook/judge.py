@@ -45,6 +45,7 @@ from workbook.book import Chapter
 from workbook.diagnose import diagnose
 from workbook.loader import REFERENCE, Code
 from workbook.loop import Hang
+from workbook.patience import stretched
 from workbook.redis_world import RedisWorld
 from workbook.sandbox import Servers
 from workbook.stream import RpcFailed
@@ -58,6 +59,8 @@ SEED = 11
 EXAMPLES = 25
 SHRINKS = 150
 """How often at most a difference is played again to make its input smaller."""
+LONGEST_SECONDS = 20.0
+"""How long the code under test may take for all inputs of a task; right code needs three at most."""
 
 Play = Callable[["Side", Any], Iterator["Seen"]]
 
@@ -329,7 +332,7 @@ class Oracle:
     cases: list[Any] = field(default_factory=list)
     """The inputs of a comparison that found no difference, each once."""
     shows: dict[str, list[Seen]] = field(default_factory=dict)
-    """By the input as text."""
+    """By the input with all its fields."""
 
 
 Oracles = dict[tuple[str, str, int], Oracle]
@@ -348,6 +351,9 @@ class Judge:
     oracles: Oracles = field(default_factory=dict)
     _known: dict[str, Difference | None] = field(default_factory=dict)
     _comparisons: int = 0
+    _seconds: float = 0.0
+    """What the code under test has taken so far."""
+    _slowest: tuple[float, str] = (0.0, "")
     _end: BaseException | None = None
 
     def task(self, number: int) -> None:
@@ -380,12 +386,12 @@ class Judge:
             nonlocal room
             if self._end is not None:
                 return
-            key = repr(case)
+            key = whole(case)
             if key not in self._known:
-                if room <= 0:
+                if room <= 0 or self._is_late:
                     return
                 room -= 1
-                self._known[key] = self._played(play, case, oracle)
+                self._known[key] = self._played(play, case, key, oracle)
             if self._known[key] is not None:
                 raise Differs
             cases.setdefault(key, case)
@@ -407,25 +413,44 @@ class Judge:
                 return True
             return False
 
+        known_to_differ: list[Difference] = []
         if not (oracle.cases and all(map(agrees, oracle.cases))):
+            # From the beginning: the sentence must be the one that a session without an oracle would say.
+            known_to_differ = [difference for difference in self._known.values() if difference]
+            self._known.clear()
+            room = examples + SHRINKS
             with suppress(Differs, HypothesisException):  # flaky or not: what differed was seen
                 seed(SEED)(quietly(given(inputs)(property)))()
         if self._end is not None:
             raise self._end
-        found = [difference for difference in self._known.values() if difference]
+        found = [difference for difference in self._known.values() if difference] or known_to_differ
         if found:
             # Of two that are as short, the later: it is what the other was made smaller to.
             min(reversed(found), key=lambda difference: difference.size).speak()
+        if self._is_late:
+            seconds, case = self._slowest
+            raise Hang(
+                f"the inputs of this test took your code {self._seconds:.0f} s, and there are more of them; right code "
+                f"needs 3 s for all. The slowest took {seconds:.1f} s: {case}"
+            )
         oracle.cases = list(cases.values())
 
-    def _played(self, play: Play, case: Any, oracle: Oracle) -> Difference | None:
+    @property
+    def _is_late(self) -> bool:
+        return self._seconds > min(stretched(LONGEST_SECONDS), 3 * LONGEST_SECONDS)
+
+    def _played(self, play: Play, case: Any, key: str, oracle: Oracle) -> Difference | None:
         size = len(repr(case))
+        began = time.monotonic()
         mine = self._all_seen(self.mine, play, case)
+        seconds = time.monotonic() - began
+        self._seconds += seconds
+        self._slowest = max(self._slowest, (seconds, repr(case)))
         if self._end is not None:
             return None
-        theirs = oracle.shows.get(repr(case))
+        theirs = oracle.shows.get(key)
         if theirs is None:
-            theirs = oracle.shows[repr(case)] = self._all_seen(self.theirs, play, case)
+            theirs = oracle.shows[key] = self._all_seen(self.theirs, play, case)
         assert not isinstance(theirs[-1].value, Raised), f"{case!r}: the reference raised {theirs[-1].value}"
         # What came too much counts, too: the background may have failed when all had been seen.
         for got, wanted in zip_longest(mine, theirs):
@@ -465,6 +490,14 @@ def said(error: BaseException) -> str:
     """The kind of an error, and the first line of what it says, if it says anything."""
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def whole(case: Any) -> str:
+    """An input with all its fields: its own text is for people, and may leave out what has made no difference yet."""
+    if dataclasses.is_dataclass(case) and not isinstance(case, type):
+        fields = ", ".join(whole(getattr(case, one.name)) for one in dataclasses.fields(case))
+        return f"{type(case).__name__}({fields})"
+    return f"({', '.join(map(whole, case))})" if isinstance(case, list | tuple) else repr(case)
 
 
 def narrowed(what: str, here: Any, there: Any) -> tuple[str, Any, Any]:

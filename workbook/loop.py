@@ -78,6 +78,10 @@ class LoopThread:
 
         self.run(ahead(), 5, "the clock of the loop")
 
+    def line(self) -> Place | None:
+        """The line of the code under test that runs now; None while it waits with await."""
+        return self._watchdog.line()
+
     def blocking_line(self) -> str | None:
         """If the loop does not answer: which line of the code under test holds it up, as a sentence."""
         if self.goes_round is None and not self._watchdog.stands_still(BLOCKED_SECONDS):

@@ -432,6 +432,11 @@ class World:
         """The loop of the code under test that went round without waiting, and was ended."""
         return self._loop.goes_round
 
+    @property
+    def loop(self) -> LoopThread:
+        """The loop of the code under test."""
+        return self._loop
+
     def blocking_line(self) -> str | None:
         """If the loop of the code under test does not answer: which line of it is to blame."""
         return self._loop.blocking_line()

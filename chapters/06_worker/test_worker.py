@@ -393,7 +393,7 @@ def test_task_2_uses_the_clock_of_the_database(code, world):
 
 
 @pytest.mark.processes(2)
-@pytest.mark.settings(lease_seconds=200)
+@pytest.mark.settings(lease_seconds=200.75)
 def test_task_2_agrees_with_the_reference_on_every_input(judge):
     judge.task(2)
 
@@ -825,6 +825,11 @@ def test_task_6_writes_both_rows_or_neither(code, world):
     assert raised is None or row.status == "running", (
         f"the row of task_attempts could not be written, and the job is {row.status} all the same: two transactions. "
         "Put both into one, with app.db.transaction, or into one statement"
+    )
+    [written] = [row for row in world.attempts(job.task_id) if row["attempt"] == job.attempts]
+    assert raised or (written["ok"], written["error"]) == (True, None), (
+        "a row of task_attempts with this key was there already, and finish made the job succeeded without one of its "
+        f"own: (ok, error) is still {(written['ok'], written['error'])!r}. Write over it, or let the error undo both"
     )
 
 
@@ -1578,6 +1583,13 @@ def test_task_11_leaves_a_later_attempt_alone(code, world):
     unchanged(world, later, "heartbeat extended the lease of another worker's attempt")
 
 
+def test_task_11_uses_the_clock_of_the_database(code, world):
+    job = world.insert("running")
+    with an_hour_ahead(code):
+        world.run(code.heartbeat, [job])
+    about_now(world, job, "lease_expires_at", "after heartbeat", after=world.settings.lease_seconds)
+
+
 def test_task_11_loses_against_the_reaper(code, world):
     job = world.insert("running")
     with world.locked(job, "retry") as lock:
@@ -1589,7 +1601,7 @@ def test_task_11_loses_against_the_reaper(code, world):
     assert world.row(job.task_id).status == "retry"
 
 
-@pytest.mark.settings(lease_seconds=500, heartbeat_seconds=100)
+@pytest.mark.settings(lease_seconds=500.75, heartbeat_seconds=100)
 def test_task_11_agrees_with_the_reference_on_every_input(judge):
     judge.task(11)
 
@@ -1711,6 +1723,11 @@ def test_task_13_writes_both_rows_or_neither(code, world):
     assert raised is None or row.status == "running", (
         f"the row of task_attempts could not be written, and the job is {row.status} all the same: two transactions. "
         "Put both into one, with app.db.transaction, or into one statement"
+    )
+    [written] = world.attempts(job.task_id)
+    assert raised or written["error"] == row.last_error, (
+        "a row of task_attempts with this key was there already, and reap ended the attempt without one of its own: "
+        f"its error is still {written['error']!r}. Write over it, or let the error undo both"
     )
 
 
@@ -1967,6 +1984,14 @@ def test_task_15_gives_a_job_back(code, world):
     for column in ("queued_at", "pushed_at", "updated_at"):
         about_now(world, job, column, "after give_back")
     assert row.queued_at > job.queued_at, "queued_at is still the time of the first submit"
+
+
+def test_task_15_uses_the_clock_of_the_database(code, world):
+    job = world.insert("running")
+    with an_hour_ahead(code):
+        world.run(code.give_back, [job])
+    for column in ("queued_at", "pushed_at", "updated_at"):
+        about_now(world, job, column, "after give_back")
 
 
 def test_task_15_gives_back_only_what_is_ours(code, world):

@@ -3,11 +3,12 @@
 import asyncio
 import importlib
 import importlib.util
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import grpc
 import pytest
@@ -123,6 +124,42 @@ def test_who_judges_again_by_the_same_inputs_plays_the_reference_once():
         else:
             with pytest.raises(AssertionError, match=r"expected .*, got "):
                 again.compare(LISTS, _play)
+
+
+def test_inputs_that_are_told_alike_are_not_taken_for_one():
+    cases = st.integers(1, 9).map(lambda number: Row("job", UUID(int=1), "queued", columns=_Quiet(n=number)))
+
+    def play(side: Side, row: Row) -> Iterator[Seen]:
+        yield side.value(f"piece({row})", side.code.piece, row.columns["n"])
+
+    first = _judge(lambda number: number, lambda number: number)
+    first.compare(cases, play)
+    again = _judge(lambda number: number if number < 6 else 0, lambda number: number)
+    again.oracles = first.oracles
+    with pytest.raises(AssertionError, match="expected 6, got 0"):
+        again.compare(cases, play)
+
+
+class _Quiet(dict[str, int]):
+    """Nothing of it is told to people."""
+
+    def items(self) -> Any:
+        return ()
+
+
+def test_code_that_is_slow_for_each_input_is_told_so_in_time(monkeypatch):
+    monkeypatch.setattr("workbook.judge.LONGEST_SECONDS", 0.02)
+    monkeypatch.setattr(patience, "slowness", lambda: 1.0)
+    slept = []
+
+    def piece(numbers: list[int]) -> list[int]:
+        slept.append(numbers)
+        time.sleep(0.005)
+        return sorted(numbers)
+
+    with pytest.raises(Hang, match="right code needs 3 s for all"):
+        _judge(piece, sorted).compare(LISTS, _play)
+    assert len(slept) < 10
 
 
 def test_a_hang_is_met_once_and_not_for_each_input():

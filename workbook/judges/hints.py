@@ -15,7 +15,7 @@ class Listening:
         self._side = side
         for world in side.worlds:
             world.serve()
-        self._notes = [_notes_of(world) for world in side.worlds]
+        self._notes = [notes_of(world) for world in side.worlds]
         self._pubsub: Any = side.world.redis.pubsub(ignore_subscribe_messages=True)
         self._pubsub.psubscribe("job:*")
         self.forget()
@@ -47,7 +47,7 @@ class Listening:
         self._pubsub.close()
 
 
-def _notes_of(world: World) -> list[str]:
+def notes_of(world: World) -> list[str]:
     """The list in which `app.hints.changed` of this world notes the status that each row has for others."""
     hints: Any = world.app.hints
     if "changed" not in vars(hints):

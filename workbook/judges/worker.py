@@ -2,13 +2,15 @@
 
 Open in the contract: how many entries a take brings and how many rows a pump or a reaper does at once, in which order
 rows come back, what a worker calls itself, in which words an error is told, whether an attempt that ended is said to
-be written once more, what stands in the way of a row of `task_attempts`, and hints.
+be written once more, whether a row that stands in the way of one of `task_attempts` is written over or refused, and
+whether anybody is told by `app.hints`; who is told finds what was written.
 """
 
 import asyncio
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,11 +19,18 @@ from weakref import WeakKeyDictionary
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from scheduler.database import DatabaseError, Lost
 from scheduler.entry import Entry
 from scheduler.jobs import Job, PermanentError, Priority, Status
 
+from workbook.clock import AHEAD, an_hour_ahead
+from workbook.hurry import heard
 from workbook.judge import Judge, Row, Seen, Side
 from workbook.judges import odd
+from workbook.judges.hints import notes_of
 from workbook.judges.worker_class import drain, task_8, task_9, task_10, task_14
 from workbook.world import World
 
@@ -34,20 +43,39 @@ WORKERS = ("host:1", "another/1")
 
 
 def task_1(judge: Judge) -> None:
+    judge.compare(st.just("one"), _entry_in_its_hand)
     judge.compare(_queues(), _takes, examples=40)
     judge.compare(st.sampled_from(list(Priority)[1:]), _urgent_comes_in)
     judge.compare(st.just("slow"), _pop_under_way)
     judge.compare(st.just("empty"), _pop_that_waits)
 
 
+@contextmanager
+def _clock_ahead(judge: Judge, piece: str) -> Iterator[None]:
+    """All times are the database's: the code under test has a clock that is wrong."""
+    side = judge.mine
+    side.offsets["an hour from now, as this process's clock is an hour ahead of the database's"] = AHEAD
+    codes = [side.code, *(world.code for world in side.worlds[1:])]
+    for code in codes:
+        getattr(code, piece)  # is loaded: only what is there can be given another clock
+    with ExitStack() as stack:
+        for code in codes:
+            stack.enter_context(an_hour_ahead(code))
+        yield
+
+
 def task_2(judge: Judge) -> None:
-    judge.compare(_claims(), _claims_twice, examples=40)
+    with _clock_ahead(judge, "claim"):
+        judge.compare(_claims(), _claims_twice, examples=40)
+        judge.compare(st.sampled_from(BESIDE_OTHERS), _claims_twice, examples=2 * len(BESIDE_OTHERS))
     judge.compare(_claims(most_changes=0), _two_claim, examples=12)
     judge.compare(_rivals(("running", "cancelled")), _claim_beside_a_rival, examples=8)
+    judge.compare(st.just("claim"), _tells_what_is_so)
 
 
 def task_3(judge: Judge) -> None:
     judge.compare(st.lists(st.sampled_from(BEHAVIOURS), min_size=1, max_size=3).map(tuple), _runs, 50)
+    judge.compare(st.sampled_from([CANCELLED, TIME_IS_UP]), _stays_with_its_handler, examples=4)
 
 
 def task_4(judge: Judge) -> None:
@@ -71,19 +99,27 @@ def task_5(judge: Judge) -> None:
 
 
 def task_6(judge: Judge) -> None:
-    judge.compare(_endings(FATES), _finishes, examples=45)
+    with _clock_ahead(judge, "finish"):
+        judge.compare(_endings(FATES), _finishes, examples=45)
     judge.compare(st.sampled_from(ONE_ENDING), _finishes, examples=2 * len(ONE_ENDING))
     judge.compare(_rivals(("retry", "cancelled"), "running"), _finish_beside_a_rival, examples=6)
+    judge.compare(st.just("finish"), _tells_what_is_so)
+    judge.compare(st.sampled_from(["succeeded", "retry"]), _finish_whose_reply_is_lost, examples=4)
 
 
 def task_7(judge: Judge) -> None:
-    judge.compare(_some_rows(), _pumps, examples=40)
+    with _clock_ahead(judge, "pump_retries"):
+        judge.compare(_some_rows(), _pumps, examples=40)
     judge.compare(_some_rows(("retry",), least=2), _two_pump, examples=8)
-    judge.compare(_rivals(("queued", "cancelled"), "retry"), _pump_beside_a_rival, examples=8)
+    judge.compare(_rivals(("queued", "cancelled", "retry"), "retry"), _pump_beside_a_rival, examples=12)
+    judge.compare(st.just("one"), _pushes_what_is_committed)
+    judge.compare(st.just("pump_retries"), _tells_what_is_so)
+    judge.compare(st.sampled_from(list(REDIS_FAILS)), _pump_without_redis, examples=2 * len(REDIS_FAILS))
 
 
 def task_11(judge: Judge) -> None:
-    judge.compare(_held(ALL_FATES), _beats, examples=45)
+    with _clock_ahead(judge, "heartbeat"):
+        judge.compare(_held(ALL_FATES), _beats, examples=45)
     judge.compare(st.sampled_from(MIXED_UP), _beats, examples=2 * len(MIXED_UP))
     judge.compare(_rivals(("running", "retry", "cancelled"), "running"), _beat_beside_a_rival, examples=10)
 
@@ -94,15 +130,19 @@ def task_12(judge: Judge) -> None:
 
 
 def task_13(judge: Judge) -> None:
-    judge.compare(_some_rows(), _reaps, examples=45)
+    with _clock_ahead(judge, "reap"):
+        judge.compare(_some_rows(), _reaps, examples=45)
     judge.compare(_some_rows(("running",), least=2), _two_reap, examples=8)
     judge.compare(_rivals(("running", "cancelled"), "running"), _reap_beside_a_rival, examples=8)
+    judge.compare(st.just("reap"), _tells_what_is_so)
 
 
 def task_15(judge: Judge) -> None:
-    judge.compare(_held(ALL_FATES), _gives_back, examples=45)
+    with _clock_ahead(judge, "give_back"):
+        judge.compare(_held(ALL_FATES), _gives_back, examples=45)
     judge.compare(st.sampled_from(MIXED_UP), _gives_back, examples=2 * len(MIXED_UP))
     judge.compare(_rivals(("running", "retry", "cancelled"), "running"), _give_back_beside_a_rival, 10)
+    judge.compare(st.just("give_back"), _tells_what_is_so)
     drain(judge)
 
 
@@ -116,6 +156,12 @@ class Kept(Row):
     @property
     def attempts(self) -> int:
         return int(self.columns["attempts"])
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its lease is."""
+        until = self.columns["lease_expires_at"]
+        return until is not None and bool(until < FAR)
 
     def __repr__(self) -> str:
         over = {"next_run_at": "due", "lease_expires_at": "the lease is over"}
@@ -394,17 +440,44 @@ def _pop_that_waits(side: Side, case: str) -> Iterator[Seen]:
 
 def _goes_on_beside_a_pop(side: Side) -> bool:
     world, running = side.world, side.start("take", 1)
-    world.until(lambda: running.done or world.waiting_pops(), "take popped")
+    looks: list[bool] = []
+
+    def ends_or_pops() -> bool:
+        looks.append(world.loop.line() is None)
+        return running.done or bool(world.waiting_pops())
+
+    world.until(ends_or_pops, "take popped")
     waited = not running.done
     world.turns()
     goes_on = not waited or not running.done
     world.end_waiting_pops()
     running.result()
-    return goes_on
+    # Who polls is in a line of its own when it sleeps there without await, and in none when it awaits.
+    return goes_on and (len(looks) < ENOUGH_LOOKS or 2 * sum(looks) > len(looks))
 
 
+ENOUGH_LOOKS = 20
 LOOKS = 3
 """A machine may sleep for as long as a pop waits, once."""
+
+
+def _entry_in_its_hand(side: Side, case: str) -> Iterator[Seen]:
+    """One entry is there, and take may bring five: whoever sleeps when it has it lets its job wait."""
+    world = side.world
+    _, raw = _entry(side, 1, "noop", "high")
+    world.redis.lpush("q:high", raw)
+    slept: list[float] = []
+
+    def hear(seconds: float) -> None:
+        if not world.redis.exists("q:high"):
+            slept.append(seconds)
+
+    loop = world.run(lambda app: asyncio.get_running_loop())
+    with heard(loop, side.code.files, hear):
+        answer = side.run("take", 5)
+    what = "take(app, 5), where there is one entry"
+    yield Seen(what, side.plain(answer))
+    yield Seen(f"{what}: what it does when it has popped it", f"waits {slept[0]:g} s" if slept else "answers")
 
 
 # -- task 2
@@ -432,6 +505,14 @@ def _claims(draw: st.DrawFn, most_changes: int = 2) -> Claims:
     change = st.tuples(st.integers(1, len(rows)), st.sampled_from(["queued", "queued", "cancelled"]))
     changes = draw(st.lists(change, max_size=most_changes))
     return Claims(rows, tuple(entries), tuple(changes), draw(st.booleans()))
+
+
+BESIDE_OTHERS = [
+    Claims((_row(1, "running", 3, 9), _row(2, "queued", 1, 5)), (2,)),
+    Claims((_row(1, "retry", 3, 9), _row(2, "queued", 0, 5), _row(3, "queued", 2, 4)), (2, 1)),
+    Claims((_row(1, "queued", 2, 9), _row(2, "running", 1, 2, over=True), _row(3, "queued", 0, 1)), (3, 1)),
+]
+"""Whatever a claim takes over from a row that is none of its own differs from what is right."""
 
 
 def _entries(side: Side, case: Claims) -> list[Entry]:
@@ -479,7 +560,8 @@ class Rival:
     makes: str
 
     def __repr__(self) -> str:
-        return f"{_where(self.rows)}, and somebody makes the first one {self.makes} meanwhile"
+        due = " (due in a minute)" if self.makes == "retry" else ""
+        return f"{_where(self.rows)}, and somebody makes the first one {self.makes}{due} meanwhile"
 
 
 def _rivals(makes: Sequence[str], status: str = "queued") -> SearchStrategy[Rival]:
@@ -603,7 +685,7 @@ BEHAVIOURS = (
     UNTIDY,
     UNKNOWN,
 )
-_handled: "WeakKeyDictionary[World, dict[UUID, Job | Callable[[], Any]]]" = WeakKeyDictionary()
+_handled: "WeakKeyDictionary[World, dict[UUID, Any]]" = WeakKeyDictionary()
 
 
 @dataclass
@@ -642,8 +724,10 @@ class Handled:
         """What the worker can see of it: which kind of error came back."""
         if answer is None or not isinstance(answer, Exception):
             return answer
-        if answer is self.error and not isinstance(answer, TimeoutError):
+        if answer is self.error:
             return "the handler's own error"
+        if self.error is not None and isinstance(answer, type(self.error)):
+            return f"another {type(answer).__name__}, and nobody knows what the handler said"
         return "a PermanentError" if isinstance(answer, PermanentError) else "an exception"
 
 
@@ -687,6 +771,57 @@ def _runs(side: Side, case: tuple[str, ...]) -> Iterator[Seen]:
     yield from _after(side, f"after run_handler, of handlers that {' and '.join(case)}")
 
 
+CANCELLED, TIME_IS_UP = "run_handler is cancelled", "its time is up"
+
+
+@dataclass
+class Tidying:
+    """A handler that tidies up when it is cancelled, until it is told to end."""
+
+    gate: Any
+    told: list[str] = field(default_factory=list)
+
+    async def handler(self, job: Job) -> None:
+        self.told.append("goes on")
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.told.append("was cancelled")
+            await self.gate.wait()
+            raise
+
+
+def _stays_with_its_handler(side: Side, how: str) -> Iterator[Seen]:
+    """The handler is cancelled, and run_handler does not end before it: who waits for the one waits for both."""
+    world, tasks = side.world, []
+    handlers = _handlers(world)
+    _insert(side, [_row(1, "running", 2, type="async")])
+    job, one = _job(side, odd.task_id(1)), Tidying(world.event())
+    handlers[job.task_id] = one
+
+    async def work(app: Any) -> Any:
+        task = asyncio.create_task(side.code.run_handler(app, job))
+        tasks.append(task)
+        await asyncio.wait({task})
+        return "is cancelled" if task.cancelled() else task.result()
+
+    running = world.start(work)
+    world.until(lambda: one.told or running.done, "the handler ran")
+    if how == CANCELLED:
+        world.run(lambda app: tasks[0].cancel() and None)
+    else:
+        world.jump(1.2 * world.settings.handler_timeout_seconds)
+    world.turns(30)
+    at_once = "has ended" if running.done else "waits for it"
+    handler = one.told[-1] if one.told else "never ran"
+    world.let_go(one.gate)
+    answer = running.result()
+    what = f"when {how} while a handler waits"
+    yield Seen(f"{what}: the handler", handler)
+    yield Seen(f"{what}, and the handler tidies up: run_handler, until that is done", at_once)
+    yield Seen(f"{what}: run_handler", "returns an exception" if isinstance(answer, Exception) else answer)
+
+
 def _type(behaviour: str) -> str:
     return "plain" if behaviour.startswith("is no coroutine") else "async"
 
@@ -726,6 +861,8 @@ def _delays(side: Side, case: tuple[int, tuple[float, float]]) -> Iterator[Seen]
     yield Seen(f"{what}: each is a number", numbers)
     yield Seen(f"{what}: how many are below zero", sum(one < 0 for one in some))
     yield Seen(f"{what}: how many are above the limit", sum(one > limit * (1 + 1e-9) for one in some))
+    at_the_limit = sum(one == limit for one in some)
+    yield Seen(f"{what}: how many are the limit itself", "hardly any" if at_the_limit < 5 else at_the_limit)
     if number < 2_000:
         return
     for tenth in range(10):
@@ -808,7 +945,11 @@ class Held:
 
     def __repr__(self) -> str:
         pairs = zip(self.rows, self.fates, strict=True)
-        some = [f"{row.name} (held in attempt {row.attempts}) {fate}" for row, fate in pairs]
+        over = "still runs, and its lease is over"
+        some = [
+            f"{row.name} (held in attempt {row.attempts}) {over if fate == 'still runs' and row.is_over else fate}"
+            for row, fate in pairs
+        ]
         return f"{', '.join(some) or 'no job'}{', each asked for twice' if self.times > 1 else ''}"
 
 
@@ -938,7 +1079,7 @@ def _endings(known: Mapping[str, str]) -> SearchStrategy[Endings]:
 ONE_ENDING = [
     Endings(_mixed_up((2, "still runs")), (Ending(status, error, delay),), False)
     for status, error, delay in [
-        *[("failed", error, 0.0) for error in TEXTS],
+        *[("failed", error, 0.0) for error in (*TEXTS, "", None)],
         *[("retry", TEXTS[0], delay) for delay in DELAYS],
         *[("deadletter", TEXTS[0], delay) for delay in DELAYS[:2]],
     ]
@@ -995,7 +1136,103 @@ def _finish_all(side: Side, pairs: Sequence[tuple[Job, Ending]], at_once: bool) 
     return [side.plain(side.run("finish", *pair)) for pair in outcomes]
 
 
+FIRST = {"claim": "queued", "pump_retries": "retry"}
+"""What a job is before the piece changes it: running, if it does not stand here."""
+
+
+def _tells_what_is_so(side: Side, piece: str) -> Iterator[Seen]:
+    """Who hears of a change looks at once, and finds it: it is told when it is committed."""
+    status = FIRST.get(piece, "running")
+    job = _insert(side, [_over(_row(1, status, 2))])["job 1"]
+    notes = notes_of(side.world)
+    notes.clear()
+    match piece:
+        case "claim":
+            side.run(piece, [Entry(job.task_id, job.type, job.priority)])
+        case "finish":
+            side.run(piece, job, side.code.Outcome(Status.FAILED, "RuntimeError: no luck"))
+        case "give_back":
+            side.run(piece, [job])
+        case _:
+            side.run(piece)
+    early = (
+        f"it is {status} for everybody but you"
+        if status in notes
+        else "its row has been changed, for everybody"
+    )
+    yield Seen(f"when {piece} tells app.hints of a job, and somebody looks at once", early)
+
+
+def _finish_whose_reply_is_lost(side: Side, status: str) -> Iterator[Seen]:
+    """The connection breaks when the database has committed. False would say that nothing was written."""
+    job = _insert(side, [_row(1, "running", 2)])["job 1"]
+    with _reply_lost(side.world, job):
+        try:
+            answer = side.run(
+                "finish", job, side.code.Outcome(Status(status), None if status == "succeeded" else "E")
+            )
+        except DatabaseError:
+            answer = True  # who does not know may say so
+    what = f"finish as {status}, whose connection breaks right after the commit"
+    yield Seen(f"{what}: the answer", "False" if answer is False else "True, or the error of the database")
+    yield from _after(side, f"after {what}")
+
+
+@contextmanager
+def _reply_lost(world: World, job: Job) -> Iterator[None]:
+    db: Any = world.app.db
+    ordinary = db._rerun_conflicts
+    lost: list[Job] = []
+
+    async def breaks(work: Any) -> Any:
+        answer = await ordinary(work)
+        [row] = world.sql("SELECT status FROM tasks WHERE task_id = %s", job.task_id)
+        if row["status"] != "running" and not lost:
+            lost.append(job)
+            raise Lost("the connection broke (says this test)")
+        return answer
+
+    db._rerun_conflicts = breaks
+    try:
+        yield
+    finally:
+        del db._rerun_conflicts
+
+
 # -- the duties: tasks 7 and 13
+
+REDIS_FAILS: Mapping[str, Callable[[], RedisError]] = {
+    "refuses connections": lambda: RedisConnectionError("Connection refused"),
+    "hangs": lambda: RedisTimeoutError("Timeout reading from socket"),
+    "is still loading": lambda: BusyLoadingError("LOADING Redis is loading the dataset in memory"),
+    "is a replica now": lambda: ReadOnlyError("You can't write against a read only replica."),
+}
+
+
+def _pump_without_redis(side: Side, how: str) -> Iterator[Seen]:
+    _insert(side, [_over(_row(1, "retry", 2))])
+
+    def fails() -> None:
+        raise REDIS_FAILS[how]()
+
+    with side.world.before_redis(fails):
+        yield Seen(
+            f"pump_retries, where one job is due and Redis {how}: the answer", side.run("pump_retries")
+        )
+    yield from _after(side, f"after pump_retries, where Redis {how}")
+
+
+def _pushes_what_is_committed(side: Side, case: str) -> Iterator[Seen]:
+    """A worker may pop an entry at once: its claim must find the job queued."""
+    job = _insert(side, [_over(_row(1, "retry", 2))])["job 1"]
+    found: list[str] = []
+    with side.world.before_redis(lambda: found.append(_job(side, job.task_id).status)):
+        side.run("pump_retries")
+    early = (
+        "it is still a retry, for everybody but you" if "retry" in found else "it is queued, for everybody"
+    )
+    yield Seen("when pump_retries pushes an entry, and a worker claims its job at once", early)
+
 
 MOST_TURNS = 12
 

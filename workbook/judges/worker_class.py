@@ -7,13 +7,15 @@ each script is played once, and not compared with the reference, which only has 
 Open, and accepted: how long a pause is, in which order jobs are started and finished, whether entries are taken one
 by one, whether a slot is free when its handler has ended or only when its finish is written, whether a finish that
 failed is tried again, whether a take's failure is logged each time, what becomes of a piece that raises what is no
-`Exception`, whether a lost job's finish is tried (the fence refuses it), what a `give_back` that raises comes to,
-and, after `stop`, whether an entry that the last take brought is run or pushed back.
+`Exception`, whether a lost job's finish is tried (the fence refuses it), what a `give_back` that raises comes to, how
+long the worker waits for a handler that goes on tidying up, and, after `stop`, whether an entry that the last take
+brought is run or pushed back.
 """
 
 import asyncio
 import logging
 import random
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,7 +32,7 @@ from scheduler.jobs import Job, PermanentError, Priority, Status
 from scheduler.worker.one_job import Outcome
 
 from workbook.diagnose import diagnose
-from workbook.hurry import hurried
+from workbook.hurry import FACTOR, hurried
 from workbook.judge import Judge, Side
 from workbook.judges import odd
 from workbook.loop import Hang
@@ -60,6 +62,7 @@ CLAIM_BUG = "an entry whose claim raises RuntimeError"
 HOLDS = "a job that runs until it is told"
 TIDIES = "a job that tidies up for a while when it is cancelled"
 STUBBORN = "a job that fails when it is cancelled"
+LINGERS = "a job that tidies up until it is told when it is cancelled"
 
 ANSWERS = (NOTHING, AWAY, TAKE_BUG)
 BUGS = (HANDLER_BUG, DECIDE_BUG, DELAY_BUG, FINISH_BUG)
@@ -83,6 +86,8 @@ KINDS = (
 )
 OUTCOMES = {ENDS: Status.SUCCEEDED, TWICE: Status.SUCCEEDED, RETRIES: Status.RETRY, FAILS: Status.FAILED}
 DELAY = 7.25
+LONG = 600
+"""A grace that no test waits for: the clock jumps."""
 
 
 def task_8(judge: Judge) -> None:
@@ -136,6 +141,8 @@ def task_14(judge: Judge) -> None:
             _gives_up_what_is_lost(bench, lost)
             _ended_once(bench)
             _logged(bench)
+    with played(judge.mine, (HOLDS,), 2, Leased) as bench:
+        _spares_what_began_meanwhile(bench)
 
 
 def drain(judge: Judge) -> None:
@@ -152,6 +159,10 @@ def drain(judge: Judge) -> None:
             _gives_back(bench, lost)
     with played(judge.mine, (HOLDS, HOLDS), 2, Leased, grace=1200) as bench:
         _gives_nothing_back(bench)
+    with played(judge.mine, (ENDS,), 1, Leased, held="finish", grace=LONG) as bench:
+        _cuts_no_finish(bench)
+    with played(judge.mine, (LINGERS,), 1, Leased, grace=0.6) as bench:
+        _leaves_what_lingers(bench)
 
 
 def mixtures(number: int, length: int) -> list[tuple[str, ...]]:
@@ -194,13 +205,21 @@ class Bench:
         self.finished: list[tuple[UUID, Outcome]] = []
         self.delays: list[tuple[Any, ...]] = []
         self.failed: Counter[str] = Counter()
-        self.stood_still: str | None = None
+        self.stood_still: float | None = None
+        """For how many seconds nothing else could run between a take that failed and the next."""
         self.records: list[logging.LogRecord] = []
         self.over = asyncio.Event()
-        self._turned: dict[Any, bool] = {}
+        self._failed_at: dict[Any, float] = {}
+        """When a take failed, by its task, as long as the loop has not turned since."""
         self._tried: set[UUID] = set()
         self._decided = ""
-        settings = {"worker_pool_size": pool, "retry_base_seconds": 7, "retry_cap_seconds": 70, **settings}
+        settings = {
+            "worker_pool_size": pool,
+            "retry_base_seconds": 7,
+            "retry_cap_seconds": 70,
+            "shutdown_grace_seconds": 1200,  # hurried: a minute
+            **settings,
+        }
         app = self.world.app
         self.app = replace(
             app,
@@ -211,14 +230,23 @@ class Bench:
 
     def pieces(self) -> dict[str, Any]:
         """What the worker finds in `app.parts`."""
-        names = ("take", "claim", "run_handler", "decide", "backoff_delay", "finish")
+        names = (
+            "take",
+            "claim",
+            "run_handler",
+            "decide",
+            "backoff_delay",
+            "finish",
+            "heartbeat",
+            "give_back",
+        )
         return {name: getattr(self, name) for name in names}
 
     async def take(self, app: Any, limit: Any) -> list[Entry]:
         self.takes += 1
         task = asyncio.current_task()
-        if not self._turned.pop(task, True):
-            self.stood_still = self.stood_still or "take"
+        if (failed_at := self._failed_at.pop(task, None)) is not None and self.stood_still is None:
+            self.stood_still = time.monotonic() - failed_at
         if not isinstance(limit, int) or limit < 1:
             self.odd_limit = limit if limit is not None else "None"
             limit = 1
@@ -254,8 +282,8 @@ class Bench:
 
     def _until_the_loop_turns(self) -> None:
         task = asyncio.current_task()
-        self._turned[task] = False
-        asyncio.get_running_loop().call_soon(self._turned.pop, task, None)
+        self._failed_at[task] = time.monotonic()
+        asyncio.get_running_loop().call_soon(self._failed_at.pop, task, None)
 
     def _fails(self, kind: str, before: Callable[[], None] = lambda: None) -> None:
         self.failed[kind] += 1
@@ -332,6 +360,13 @@ class Bench:
             return False
         self.finished.append((job.task_id, outcome))
         return True
+
+    async def heartbeat(self, app: Any, jobs: Iterable[Job]) -> set[UUID]:
+        """The table has no row of these jobs, so that a real one would take all of them for lost."""
+        return {job.task_id for job in jobs}
+
+    async def give_back(self, app: Any, jobs: Iterable[Job]) -> list[Job]:
+        return []
 
     async def while_finishing(self, kind: str, job: Job) -> None:
         await asyncio.sleep(0)
@@ -470,11 +505,15 @@ class Leased(Stopped):
         pool: int,
         faults: Iterable[type[Exception]] = (),
         grace: float = 1200,
+        held: str = "",
     ) -> None:
         self.faults = deque(faults)
+        self.lingering: set[UUID] = set()
         self.beats: list[list[UUID]] = []
         """What each heartbeat that worked was asked for."""
         self.given_back: Counter[UUID] = Counter()
+        self.beat_waits: asyncio.Event | None = None
+        """The next heartbeat is under way until this is set."""
         self.too_early: list[UUID] = []
         """Jobs that were given back while their handler was at it."""
         settings: dict[str, Any] = {
@@ -482,13 +521,13 @@ class Leased(Stopped):
             "lease_seconds": 15,
             "shutdown_grace_seconds": grace,
         }
-        super().__init__(side, script, pool, **settings)
-
-    def pieces(self) -> dict[str, Any]:
-        return {**super().pieces(), "heartbeat": self.heartbeat, "give_back": self.give_back}
+        super().__init__(side, script, pool, held, **settings)
 
     async def heartbeat(self, app: Any, jobs: Iterable[Job]) -> set[UUID]:
         ids = [job.task_id for job in jobs]
+        if ids and self.beat_waits is not None:
+            waits, self.beat_waits = self.beat_waits, None
+            await waits.wait()
         await asyncio.sleep(0)
         if ids and self.faults and self.running:
             self.failed[BEAT] += 1
@@ -507,6 +546,9 @@ class Leased(Stopped):
         return [replace(job, status=Status.QUEUED) for job in ours]
 
     async def handler(self, kind: str, job: Job) -> Exception | None:
+        if kind == LINGERS:
+            await self._linger(job)
+            return None
         if kind not in (TIDIES, STUBBORN):
             return await super().handler(kind, job)
         try:
@@ -519,6 +561,15 @@ class Leased(Stopped):
             self.cancelled.append(job.task_id)
             return RuntimeError("cut off in the middle")
         return None
+
+    async def _linger(self, job: Job) -> None:
+        while not self.over.is_set():
+            try:
+                await self.over.wait()
+            except asyncio.CancelledError:  # however often
+                self.lingering.add(job.task_id)
+        if job.task_id in self.lingering:
+            raise asyncio.CancelledError
 
     async def finish(self, app: Any, job: Job, outcome: Outcome) -> bool:
         return job.task_id not in self.lost and await super().finish(app, job, outcome)
@@ -784,6 +835,27 @@ def _gives_up_what_is_lost(bench: Leased, lost: set[int]) -> None:
     bench.world.turns()
 
 
+def _spares_what_began_meanwhile(bench: Leased) -> None:
+    """A job that began while a heartbeat was under way is not in its answer, for nobody has asked for it."""
+    waits = asyncio.Event()
+    bench.beat_waits = waits
+    came = bench.comes(lambda: bench.beat_waits is None)
+    assert came, f"{bench.case}: expected a heartbeat for it; 5 s later {bench.stands()}"
+    bench.told += f", and then {HOLDS}, which began while a heartbeat for the first was under way"
+    bench.put(HOLDS)
+    came = bench.comes(lambda: len(bench.running) == 2)
+    bench.world.let_go(waits)
+    assert came, f"{bench.case}: expected both to run; 5 s later {bench.stands()}"
+    bench.comes(lambda: bench.cancelled or set(bench.kinds) <= _named(bench.beats))
+    assert not bench.cancelled, (
+        f"{bench.case}: the answer named the first, and the handler of {bench.name(bench.cancelled[0])} was cancelled: "
+        "only what a heartbeat was asked for can be missing from its answer"
+    )
+    bench.open()
+    came = bench.comes(lambda: bench.is_idle and len(bench.finished) == 2)
+    assert came, f"{bench.case}: expected both to be finished; 5 s after they were told {bench.stands()}"
+
+
 def _all_begin(bench: Bench) -> list[UUID]:
     came = bench.comes(lambda: len(bench.running) == bench.pool)
     assert came, f"{bench.case}: expected all of them to run at once; 5 s later {bench.stands()}"
@@ -839,6 +911,49 @@ def _gives_nothing_back(bench: Leased) -> None:
     )
 
 
+def _cuts_no_finish(bench: Leased) -> None:
+    """A finish that is under way at the end of the grace is written, and its job is not given back."""
+    came = bench.comes(lambda: bench.reached)
+    assert came, f"{bench.case}: expected it to be finished; 5 s later {bench.stands()}"
+    bench.told += ", and stop was called, and the grace was over, while finish was under way"
+    stopping = bench.world.start(bench.stop)
+    bench.comes(lambda: not bench.asked)
+    bench.world.turns(30)
+    bench.world.jump(LONG / FACTOR + 1)
+    bench.world.turns(30)
+    cut = bool(bench.cut)
+    bench.world.run(lambda app: bench.go.set())
+    with suppress(Hang):
+        bench.world.until(lambda: stopping.done, "")
+    got = (len(bench.finished), bench.given_back.total())
+    said = ", which was cancelled" if cut else ""
+    assert (*got, cut) == (1, 0, False), diagnose(
+        f"{bench.case}{said}: how often the job was finished, and given back", got, (1, 0)
+    )
+    assert stopping.done, (
+        f"{bench.case}: expected stop to return; 5 s later it has not, and {bench.worker.waits_at()}"
+    )
+    stopping.result()
+
+
+def _leaves_what_lingers(bench: Leased) -> None:
+    """However long a handler tidies up, its job is given back when that is over, or not at all."""
+    _all_begin(bench)
+    bench.told += ", and stop was called, and the handler went on tidying up for minutes"
+    bench.world.start(bench.stop)
+    came = bench.comes(lambda: bench.lingering)
+    assert came, (
+        f"{bench.case}: expected it to be cancelled when the grace was over; 5 s later {bench.stands()}"
+    )
+    for _ in range(3):
+        bench.world.jump(100)
+        bench.world.turns(30)
+    assert not bench.too_early, (
+        f"{bench.case}: its job was given back meanwhile, and could run elsewhere beside it; expected give_back when "
+        "the handler has stopped, or never: then its lease runs out"
+    )
+
+
 def _is_stopped(bench: Leased, stopping: Any = None) -> None:
     stopping = stopping or bench.world.start(bench.stop)
     with suppress(Hang):
@@ -852,9 +967,16 @@ def _is_stopped(bench: Leased, stopping: Any = None) -> None:
 
 
 def _waited_with_await(bench: Bench) -> None:
-    assert bench.stood_still is None, (
-        f"{bench.case}: when take had failed, the worker called it again, and nothing else in the process could run in "
-        "between: expected an await that waits, so that handlers go on during the pause. time.sleep stops them all"
+    if bench.stood_still is None:
+        return
+    how = (
+        "at once, without a pause"
+        if bench.stood_still < 0.1
+        else f"{bench.stood_still:.1f} s later, and nothing else in the process could run in between"
+    )
+    raise AssertionError(
+        f"{bench.case}: when take had failed, the worker called it again {how}: expected a pause with an await, so "
+        "that handlers go on meanwhile"
     )
 
 

@@ -14,6 +14,7 @@ class Worker:
         self.app = app
         self.jobs = {}
         self.unfinished = []
+        self.writing = set()
         self.changed = asyncio.Event()
         self.stopping = asyncio.Event()
         self.ended = asyncio.Event()
@@ -51,12 +52,14 @@ class Worker:
 
     def forget(self, task):
         self.jobs.pop(task)
+        self.writing.discard(task)
         self.changed.set()
 
     async def one(self, job):
         handler = asyncio.create_task(self.app.parts.run_handler(self.app, job))
         try:
             if await self.beats_until_done(job, handler):
+                self.writing.add(asyncio.current_task())
                 await self.write(job, handler.result())
         except asyncio.CancelledError:
             handler.cancel()
@@ -93,7 +96,7 @@ class Worker:
         for asks in (False, True):
             tasks = list(self.jobs)
             for task in tasks:
-                if asks:
+                if asks and task not in self.writing:
                     task.cancel()
             if tasks:
                 await asyncio.wait(tasks, timeout=grace)

@@ -44,7 +44,7 @@ async def finish(app, job, outcome):
         row = await _one(connection, LOOK, job.task_id)
         if row is None or (row["status"], row["attempts"]) != ("running", job.attempts):
             return False
-        ok = outcome.error is None
+        ok = outcome.status.value == "succeeded"
         await connection.execute(
             """INSERT INTO task_attempts VALUES (%s, %s, %s, clock_timestamp(), %s, %s)
                ON CONFLICT (task_id, attempt) DO UPDATE SET ok = excluded.ok, error = excluded.error""",

@@ -37,6 +37,7 @@ class Worker:
     def __init__(self, app):
         self.app = app
         self.held = {}
+        self.finishing = set()
         self.slot = asyncio.Condition()
         self.stopped = asyncio.Event()
         self.ended = asyncio.Event()
@@ -80,12 +81,15 @@ class Worker:
         finally:
             if not (cut and self.stopped.is_set()):
                 self.held.pop(asyncio.current_task(), None)
+            self.finishing.discard(asyncio.current_task())
             async with self.slot:
                 self.slot.notify_all()
 
     async def steps(self, job):
         parts = self.app.parts
-        outcome = parts.decide(job, await parts.run_handler(self.app, job))
+        error = await parts.run_handler(self.app, job)
+        self.finishing.add(asyncio.current_task())
+        outcome = parts.decide(job, error)
         if outcome.status == Status.RETRY:
             delay = parts.backoff_delay(
                 job.attempts, self.app.settings.retry_base_seconds, self.app.settings.retry_cap_seconds
@@ -111,11 +115,11 @@ class Worker:
         with suppress(TimeoutError):
             async with asyncio.timeout(grace), self.slot:
                 await self.slot.wait_for(lambda: not self.held)
-        cut = dict(self.held)
+        cut = {task: job for task, job in self.held.items() if task not in self.finishing}
         for task in cut:
             task.cancel()
-        if cut:
-            await asyncio.wait(cut, timeout=grace)
+        if self.held:
+            await asyncio.wait(self.held, timeout=grace)
         rest = [job for task, job in cut.items() if task.done() and self.app.handlers.abandoned(job) == 0]
         for job in await self.app.parts.give_back(self.app, rest):
             with suppress(RedisError):

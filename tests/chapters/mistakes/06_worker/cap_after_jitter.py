@@ -3,7 +3,7 @@
 import random
 
 TEST = "test_task_4_agrees_with_the_reference_on_every_input"
-SAYS = "'about a tenth'"
+SAYS = "how many are the limit itself"
 
 
 def backoff_delay(attempt, base, cap):

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 TEST = "test_task_8_agrees_with_the_reference_on_every_input"
-SAYS = "time.sleep stops them all"
+SAYS = "nothing else in the process could run in between"
 
 log = logging.getLogger(__name__)
 
