@@ -374,6 +374,7 @@ class Judge:
                 raise self._end
             if difference is not None:
                 difference.speak()
+            self._check_time()
 
     def compare(self, inputs: SearchStrategy[Any], play: Play, examples: int = EXAMPLES) -> None:
         """Play each input in both worlds. Raises `AssertionError` with a sentence for the smallest that differs."""
@@ -391,7 +392,7 @@ class Judge:
                 if room <= 0 or self._is_late:
                     return
                 room -= 1
-                self._known[key] = self._played(play, case, key, oracle)
+                self._known[key] = self._played(play, case, oracle)
             if self._known[key] is not None:
                 raise Differs
             cases.setdefault(key, case)
@@ -427,19 +428,22 @@ class Judge:
         if found:
             # Of two that are as short, the later: it is what the other was made smaller to.
             min(reversed(found), key=lambda difference: difference.size).speak()
+        self._check_time()
+        oracle.cases = list(cases.values())
+
+    def _check_time(self) -> None:
         if self._is_late:
             seconds, case = self._slowest
             raise Hang(
                 f"the inputs of this test took your code {self._seconds:.0f} s, and there are more of them; right code "
                 f"needs 3 s for all. The slowest took {seconds:.1f} s: {case}"
             )
-        oracle.cases = list(cases.values())
 
     @property
     def _is_late(self) -> bool:
         return self._seconds > min(stretched(LONGEST_SECONDS), 3 * LONGEST_SECONDS)
 
-    def _played(self, play: Play, case: Any, key: str, oracle: Oracle) -> Difference | None:
+    def _played(self, play: Play, case: Any, oracle: Oracle) -> Difference | None:
         size = len(repr(case))
         began = time.monotonic()
         mine = self._all_seen(self.mine, play, case)
@@ -448,6 +452,7 @@ class Judge:
         self._slowest = max(self._slowest, (seconds, repr(case)))
         if self._end is not None:
             return None
+        key = whole(case)
         theirs = oracle.shows.get(key)
         if theirs is None:
             theirs = oracle.shows[key] = self._all_seen(self.theirs, play, case)

@@ -43,7 +43,7 @@ WORKERS = ("host:1", "another/1")
 
 
 def task_1(judge: Judge) -> None:
-    judge.compare(st.just("one"), _entry_in_its_hand)
+    judge.each(["one"], _entry_in_its_hand)
     judge.compare(_queues(), _takes, examples=40)
     judge.compare(st.sampled_from(list(Priority)[1:]), _urgent_comes_in)
     judge.compare(st.just("slow"), _pop_under_way)
@@ -67,15 +67,15 @@ def _clock_ahead(judge: Judge, piece: str) -> Iterator[None]:
 def task_2(judge: Judge) -> None:
     with _clock_ahead(judge, "claim"):
         judge.compare(_claims(), _claims_twice, examples=40)
-        judge.compare(st.sampled_from(BESIDE_OTHERS), _claims_twice, examples=2 * len(BESIDE_OTHERS))
+        judge.each(BESIDE_OTHERS, _claims_twice)
     judge.compare(_claims(most_changes=0), _two_claim, examples=12)
     judge.compare(_rivals(("running", "cancelled")), _claim_beside_a_rival, examples=8)
-    judge.compare(st.just("claim"), _tells_what_is_so)
+    judge.each(["claim"], _tells_what_is_so)
 
 
 def task_3(judge: Judge) -> None:
     judge.compare(st.lists(st.sampled_from(BEHAVIOURS), min_size=1, max_size=3).map(tuple), _runs, 50)
-    judge.compare(st.sampled_from([CANCELLED, TIME_IS_UP]), _stays_with_its_handler, examples=4)
+    judge.each([CANCELLED, TIME_IS_UP], _stays_with_its_handler)
 
 
 def task_4(judge: Judge) -> None:
@@ -103,8 +103,8 @@ def task_6(judge: Judge) -> None:
         judge.compare(_endings(FATES), _finishes, examples=45)
     judge.compare(st.sampled_from(ONE_ENDING), _finishes, examples=2 * len(ONE_ENDING))
     judge.compare(_rivals(("retry", "cancelled"), "running"), _finish_beside_a_rival, examples=6)
-    judge.compare(st.just("finish"), _tells_what_is_so)
-    judge.compare(st.sampled_from(["succeeded", "retry"]), _finish_whose_reply_is_lost, examples=4)
+    judge.each(["finish"], _tells_what_is_so)
+    judge.each(["succeeded", "retry"], _finish_whose_reply_is_lost)
 
 
 def task_7(judge: Judge) -> None:
@@ -112,9 +112,9 @@ def task_7(judge: Judge) -> None:
         judge.compare(_some_rows(), _pumps, examples=40)
     judge.compare(_some_rows(("retry",), least=2), _two_pump, examples=8)
     judge.compare(_rivals(("queued", "cancelled", "retry"), "retry"), _pump_beside_a_rival, examples=12)
-    judge.compare(st.just("one"), _pushes_what_is_committed)
-    judge.compare(st.just("pump_retries"), _tells_what_is_so)
-    judge.compare(st.sampled_from(list(REDIS_FAILS)), _pump_without_redis, examples=2 * len(REDIS_FAILS))
+    judge.each(["one"], _pushes_what_is_committed)
+    judge.each(["pump_retries"], _tells_what_is_so)
+    judge.each(REDIS_FAILS, _pump_without_redis)
 
 
 def task_11(judge: Judge) -> None:
@@ -134,7 +134,7 @@ def task_13(judge: Judge) -> None:
         judge.compare(_some_rows(), _reaps, examples=45)
     judge.compare(_some_rows(("running",), least=2), _two_reap, examples=8)
     judge.compare(_rivals(("running", "cancelled"), "running"), _reap_beside_a_rival, examples=8)
-    judge.compare(st.just("reap"), _tells_what_is_so)
+    judge.each(["reap"], _tells_what_is_so)
 
 
 def task_15(judge: Judge) -> None:
@@ -142,7 +142,7 @@ def task_15(judge: Judge) -> None:
         judge.compare(_held(ALL_FATES), _gives_back, examples=45)
     judge.compare(st.sampled_from(MIXED_UP), _gives_back, examples=2 * len(MIXED_UP))
     judge.compare(_rivals(("running", "retry", "cancelled"), "running"), _give_back_beside_a_rival, 10)
-    judge.compare(st.just("give_back"), _tells_what_is_so)
+    judge.each(["give_back"], _tells_what_is_so)
     drain(judge)
 
 
