@@ -35,12 +35,11 @@ class Room:
     async def look(self):
         while True:
             await asyncio.sleep(self.app.settings.watch_poll_seconds)
-            rows = await self.app.db.fetch_all(
-                "SELECT * FROM tasks WHERE task_id = ANY(%s)", [list(self.boxes)]
-            )
+            asked = list(self.boxes)  # who enters meanwhile was not asked for
+            rows = await self.app.db.fetch_all("SELECT * FROM tasks WHERE task_id = ANY(%s)", [asked])
             found = {row["task_id"]: Job.from_row(row) for row in rows}
-            for task_id, boxes in self.boxes.items():
-                for box in boxes:
+            for task_id in asked:
+                for box in self.boxes.get(task_id, ()):
                     if box.full():
                         box.get_nowait()
                     box.put_nowait(found.get(task_id))

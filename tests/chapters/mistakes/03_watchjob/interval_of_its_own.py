@@ -5,8 +5,8 @@ import asyncio
 from scheduler.errors import JobNotFound
 from scheduler.jobs import get_job_row, parse_job_id
 
-TEST = "test_task_3_looks_as_often_as_the_settings_say"
-SAYS = "app.settings.watch_poll_seconds is 0.02"
+TEST = "test_task_3_agrees_with_the_reference_on_every_input"
+SAYS = "0.5 times watch_poll_seconds: expected 'no look', got 'a look before it was due'"
 
 
 async def watch_job(app, request, context):
