@@ -22,9 +22,12 @@ pytest_plugins = ["tests.prepared", "tests.shuffled", "tests.remembered"]
 def pytest_configure(config: pytest.Config) -> None:
     environment.make_ordinary()
     under_test.choose(config)
-    # A shell that starts a job in the background lets it ignore Ctrl-C, and so would all that the tests start.
+    # A shell that starts a job in the background lets it ignore Ctrl-C, and `nohup` that its terminal has closed. So
+    # would all that the tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
