@@ -266,7 +266,7 @@ def test_task_3_sends_nothing_for_a_heartbeat(world):
     )
 
 
-@pytest.mark.settings(watch_poll_seconds=10)
+@ONCE_A_MINUTE
 def test_task_3_leaves_the_loop_to_others(world):
     job = world.insert()
     _first(_watch(world, job))
