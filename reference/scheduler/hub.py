@@ -79,7 +79,8 @@ class Watch:
         return latest is not None and (latest.version > self.version or latest.status.is_terminal)
 
     def deliver(self, job: Job) -> None:
-        if job.version > self.known or job.status.is_terminal:
+        """Take a row that was read. One that was read before a newer one, and comes after it, says nothing any more."""
+        if self._latest is None or job.version > self._latest.version:
             self._latest = job
             self._wake.set()
 

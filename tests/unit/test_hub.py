@@ -1,6 +1,7 @@
 """The hub's statements: how many rows each names, when it is sent, and what comes back."""
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,6 +10,7 @@ import pytest
 from scheduler import hub
 from scheduler.app import App
 from scheduler.hub import NEWER, Watch, WatchHub
+from scheduler.jobs import Status, find_job
 
 from tests.faults.tools import insert
 from tests.helpers import until
@@ -98,6 +100,35 @@ async def test_what_is_subscribed_to_begins_with_the_prefix() -> None:
 
     await prefixed._subscribe_to_all(SimpleNamespace(subscribe=subscribe))  # type: ignore[arg-type]
     assert set(subscribed) == {"one:job:", *(f"one:job:{task_id}" for task_id in prefixed._watches)}
+
+
+async def test_an_end_that_was_read_before_the_job_was_requeued_ends_no_watch(app: App) -> None:
+    """The poll and the look at a hint read side by side: the older row may come after the newer one."""
+    (task_id,) = await insert(app, 1)
+    queued = await find_job(app, task_id)
+    assert queued is not None
+    watch = Watch(task_id)
+    watch.deliver(replace(queued, version=5))
+    watch.version = (await watch.newer()).version
+    waiting = asyncio.ensure_future(watch.newer())
+    watch.deliver(replace(queued, version=4, status=Status.FAILED))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    watch.deliver(replace(queued, version=6, status=Status.RUNNING))
+    assert (await waiting).version == 6
+
+
+async def test_a_watch_that_resumes_beyond_its_job_ends_with_it(app: App) -> None:
+    (task_id,) = await insert(app, 1)
+    queued = await find_job(app, task_id)
+    assert queued is not None
+    watch = Watch(task_id)
+    watch.version = 2**63 - 1
+    watch.deliver(queued)
+    waiting = asyncio.ensure_future(watch.newer())
+    watch.deliver(replace(queued, version=3, status=Status.FAILED))
+    assert (await waiting).status is Status.FAILED
 
 
 async def test_no_row_travels_that_is_not_newer_or_gone(app: App) -> None:

@@ -57,10 +57,11 @@ async def watch_job(app: App, request: pb.WatchJobRequest, context: Context) -> 
         job = await find_job(app, task_id)
         if job is None:
             raise JobNotFound(task_id)
+        watch.deliver(job)
         while True:
+            job = await watch.newer()
             if job.version > watch.version:
                 yield app.parts.to_event(job)
                 watch.version = job.version
             if job.status.is_terminal:
                 return
-            job = await watch.newer()
