@@ -522,7 +522,8 @@ def test_task_5_agrees_with_the_reference_on_every_input(judge):
 
 def _without_database(world):
     job = world.insert("queued")
-    _get(world, job.task_id)  # connects while the database is there
+    world.serve()
+    world.run(_connect)  # while the database is there
     world.proxies["database"].cut()
     try:
         answer = world.call("GetJob", job_id=job.task_id)
@@ -537,6 +538,10 @@ def _without_database(world):
             "says «a fault in the server»; psycopg.OperationalError, let through, says UNAVAILABLE",
         )
     pytest.fail(f"the database is away, and GetJob answered with OK and {str(answer)[:80]!r}")
+
+
+async def _connect(app):
+    await app.db.fetch_one("SELECT 1")
 
 
 def _starred(text, secrets):
