@@ -36,7 +36,7 @@ class Leaks:
         tempfile.mkdtemp = self._noted_folder
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        for one in [*_threads(), *_children()]:
+        for one in [*_threads(), *_children(), *_ports()]:
             self._seen.setdefault(one, nodeid)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

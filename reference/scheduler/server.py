@@ -106,16 +106,19 @@ async def running_api(
                 try:
                     yield RunningApi(app, port, metrics_port)
                 finally:
-                    readiness.drain()
-                    await health_service.enter_graceful_shutdown()
-                    await asyncio.sleep(pause_seconds)
-                    app.hub.drain()
-                    await _stop(server, gate, settings.shutdown_grace_seconds)
+                    try:
+                        readiness.drain()
+                        await health_service.enter_graceful_shutdown()
+                        await asyncio.sleep(pause_seconds)
+                        app.hub.drain()
+                        await gate.close(settings.shutdown_grace_seconds)
+                        await gate.hold()
+                    finally:
+                        # Whoever gives up waiting for all that leaves no port behind that nobody serves.
+                        await _stop(server, gate)
 
 
-async def _stop(server: aio.Server, gate: Gate, grace_seconds: float) -> None:
-    await gate.close(grace_seconds)
-    await gate.hold()
+async def _stop(server: aio.Server, gate: Gate) -> None:
     gate.release()
     # Those who are let go have their turn when this has told every client to go elsewhere; its grace is for them.
     await server.stop(1)

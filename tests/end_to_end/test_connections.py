@@ -229,6 +229,38 @@ async def test_a_stopping_server_refuses_new_calls_and_answers_the_one_that_came
         assert await before == pb.JobStatus()
 
 
+async def test_whoever_does_not_wait_until_a_server_has_stopped_leaves_no_port_behind(settings):
+    parts, inside, _ = holding("get_job")
+    patient = settings.model_copy(update={"shutdown_grace_seconds": 3_600})
+    serving, leave = asyncio.get_running_loop().create_future(), asyncio.Event()
+
+    async def serve():
+        async with running_api(patient, parts) as api:
+            serving.set_result(api)
+            await leave.wait()
+
+    server = asyncio.create_task(serve())
+    api = await within(serving, "it serves")
+    async with connected(api) as stub:
+        call = asyncio.ensure_future(stub.GetJob(pb.GetJobRequest(), timeout=SECONDS))
+        await within(inside.wait(), "a call holds it up")
+        leave.set()
+
+        async def is_stopping():
+            try:
+                await stub.ListJobs(pb.ListJobsRequest(), timeout=SECONDS)
+            except grpc.aio.AioRpcError as error:
+                return error.details() == STOPPING
+
+        await until(is_stopping, "it stops")
+        server.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await within(server, "nobody waits any more")
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", api.port)
+        call.cancel()
+
+
 async def test_a_call_that_comes_as_a_server_stops_is_refused_in_words_of_its_own(settings, monkeypatch):
     """It can't come in its last moments by chance, so here the server waits until it has."""
     holding, moments = asyncio.Event(), iter([True, False])
