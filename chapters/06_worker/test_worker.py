@@ -23,6 +23,7 @@ from scheduler.jobs import Job, PermanentError, Priority, Status
 from workbook.clock import an_hour_ahead
 from workbook.diagnose import diagnose
 from workbook.loop import Hang
+from workbook.patience import stretched
 
 TOP_DOWN = ["critical", "high", "default", "low"]
 SOON = 5.0
@@ -2020,7 +2021,7 @@ def test_task_15_gives_nothing_back_that_was_lost_meanwhile(code, world):
     assert world.row(job.task_id).status == "cancelled"
 
 
-SHORT_GRACE = {"shutdown_grace_seconds": 0.1}
+SHORT_GRACE = {"shutdown_grace_seconds": stretched(0.1)}
 
 
 @pytest.mark.settings(**SHORT_GRACE)
@@ -2032,7 +2033,8 @@ def test_task_15_gives_back_what_does_not_end_in_time(code, world, gate):
         worker.stop(within=5)
     except Hang:
         pytest.fail(
-            "shutdown_grace_seconds is 0.1, a handler never ends, and stop waits for it: cancel it after the grace"
+            f"shutdown_grace_seconds is {SHORT_GRACE['shutdown_grace_seconds']:g}, a handler never ends, and stop waits "
+            "for it: cancel it after the grace"
         )
     assert gate.cancelled, "stop returned, and the handler still runs"
     row = world.row(job.task_id)
@@ -2090,7 +2092,7 @@ def test_task_15_keeps_the_lease_while_it_waits(code, world, gate):
     )
 
 
-@pytest.mark.settings(**SHORT_GRACE)
+@pytest.mark.settings(shutdown_grace_seconds=stretched(0.5))  # whoever waits once more as long sees it stop
 def test_task_15_gives_a_job_back_only_when_its_handler_has_stopped(code, world):
     seen, begun = [], []
 
@@ -2120,7 +2122,11 @@ def test_task_15_gives_a_job_back_only_when_its_handler_has_stopped(code, world)
             (not seen, "stop did not wait for the handler's finally"),
         ],
     )
-    assert world.row(job.task_id).status == "queued"
+    status = str(world.row(job.task_id).status)
+    assert status == "queued", (
+        f"the handler had stopped soon after it was cancelled, and when stop returned its job was {status}, not "
+        "queued: wait until it has stopped, and give its job back"
+    )
 
 
 @pytest.mark.settings(**SHORT_GRACE)

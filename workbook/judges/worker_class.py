@@ -36,6 +36,7 @@ from workbook.hurry import FACTOR, hurried
 from workbook.judge import Judge, Side
 from workbook.judges import odd
 from workbook.loop import Hang
+from workbook.patience import stretched
 from workbook.world import WorkerUnderTest, files_of
 
 # -- what a script is made of: an answer of `take`, or an entry and what becomes of its job
@@ -155,13 +156,13 @@ def drain(judge: Judge) -> None:
         ((HOLDS, TIDIES, HOLDS), set()),
     ]
     for script, lost in cases:
-        with played(judge.mine, script, len(script), Leased, grace=0.6) as bench:
+        with played(judge.mine, script, len(script), Leased, grace=stretched(0.6)) as bench:
             _gives_back(bench, lost)
     with played(judge.mine, (HOLDS, HOLDS), 2, Leased, grace=1200) as bench:
         _gives_nothing_back(bench)
     with played(judge.mine, (ENDS,), 1, Leased, held="finish", grace=LONG) as bench:
         _cuts_no_finish(bench)
-    with played(judge.mine, (LINGERS,), 1, Leased, grace=0.6) as bench:
+    with played(judge.mine, (LINGERS,), 1, Leased, grace=stretched(0.6)) as bench:
         _leaves_what_lingers(bench)
 
 
