@@ -2033,8 +2033,8 @@ def test_task_15_gives_back_what_does_not_end_in_time(code, world, gate):
         worker.stop(within=5)
     except Hang:
         pytest.fail(
-            f"shutdown_grace_seconds is {SHORT_GRACE['shutdown_grace_seconds']:g}, a handler never ends, and stop waits "
-            "for it: cancel it after the grace"
+            f"shutdown_grace_seconds is {SHORT_GRACE['shutdown_grace_seconds']:g}, a handler never ends, and stop "
+            "waits for it: cancel it after the grace"
         )
     assert gate.cancelled, "stop returned, and the handler still runs"
     row = world.row(job.task_id)
