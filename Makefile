@@ -14,7 +14,7 @@ export TEST_RUN := $(shell date +%Y-%m-%dT%H:%M:%S)
 SIDE_BY_SIDE = --numprocesses 3
 
 # The units that start processes and servers of their own are not for `make quick`.
-QUICK_UNITS = tests/unit $(patsubst %,--ignore tests/unit/test_%.py,embedded leaks makefile prepared second_try)
+QUICK_UNITS = tests/unit $(patsubst %,--ignore tests/unit/test_%.py,embedded leaks makefile prepared second_try way_out)
 
 # RANDOM=1: the tests in an order by chance, whose number they say at the end; RANDOM=NUMBER: in that order again.
 ifdef RANDOM

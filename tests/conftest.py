@@ -21,6 +21,7 @@ pytest_plugins = ["tests.prepared", "tests.shuffled", "tests.remembered"]
 
 def pytest_configure(config: pytest.Config) -> None:
     environment.make_ordinary()
+    patience.share()
     under_test.choose(config)
     # A shell that starts a job in the background lets it ignore Ctrl-C, and `nohup` that its terminal has closed. So
     # would all that the tests start.

@@ -1,7 +1,7 @@
 """How long the whole suite waits for what must come: one time for all of it, long, and known nowhere else.
 
 A wait is for an event and says for which, so that it costs nothing where all is well; only a test that would fail
-anyhow takes this long. `PATIENCE_SECONDS` sets it. Otherwise it is a minute, and more where this machine is slow or
+anyhow takes this long. `PATIENCE_SECONDS` sets it. Otherwise it is two minutes, and more where this machine is slow or
 has much to do as the run begins.
 """
 
@@ -19,10 +19,20 @@ T = TypeVar("T")
 
 PAUSE_SECONDS = 0.005
 
-SECONDS = float(os.environ.get("PATIENCE_SECONDS") or QUIET_SECONDS * slowness())
+LEAST_TIMES = 2.0
+"""A machine that is quiet as a run begins need not stay so: nothing is waited for as on a quiet one."""
+SECONDS = float(os.environ.get("PATIENCE_SECONDS") or QUIET_SECONDS * max(slowness(), LEAST_TIMES))
 """Give this wherever a call asks for a time."""
+COMMAND_SECONDS = 3 * SECONDS
+"""Give this to a command that does much, as a run of a chapter's tests."""
 TEST_SECONDS = 5 * SECONDS
 """No test takes as long: one that waits where nobody has put an end to it is ended."""
+
+
+def share() -> None:
+    """Let the chapters' tests, and all that a test starts, wait in the same proportion."""
+    os.environ["PATIENCE_SECONDS"] = f"{SECONDS:g}"
+    slowness.cache_clear()
 
 
 def in_vain(what: str) -> AssertionError:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.terminal import NOT_COPIED, Window
-from tests.patience import SECONDS
+from tests.patience import COMMAND_SECONDS
 
 ROOT = Path(__file__).parents[2]
 PROXY = "http://127.0.0.1:9"
@@ -60,7 +60,7 @@ class Elsewhere:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             umask=0o077,
-            timeout=SECONDS,
+            timeout=COMMAND_SECONDS,
             check=False,
         )
         assert b"Traceback" not in done.stdout, done.stdout.decode("latin-1")

@@ -1,5 +1,7 @@
 """Connections to the database: what a shell or a role has set breaks no row, and what somebody asks for is kept."""
 
+import socket
+import sys
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
@@ -15,6 +17,25 @@ from workbook.system import observed
 pytestmark = [pytest.mark.timeout(60), pytest.mark.of_reference]
 
 UNUSUAL = {"PGDATESTYLE": "SQL, DMY", "PGCLIENTENCODING": "SQL_ASCII", "PGTZ": "Asia/Tokyo"}
+
+
+SILENCE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
+"""What the kernel is to be told, so that it gives a host up in seconds that vanished without a word."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what the kernel of Linux calls it")
+@pytest.mark.parametrize("whose", ["db", "guest_db"])
+async def test_the_kernel_gives_up_a_database_that_vanished_within_seconds(settings, whose):
+    async with open_app(settings, reference()) as app:
+
+        async def asked(connection):
+            with socket.socket(fileno=connection.fileno()) as line:
+                known = {name: line.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in SILENCE}
+                is_looked_after = line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                line.detach()
+            return known, is_looked_after
+
+        assert await getattr(app, whose).transaction(asked) == (SILENCE, 1)
 
 
 async def must_read_a_job(settings):
