@@ -169,7 +169,7 @@ class Server:
 async def serving_command(
     environment: dict[str, str], *arguments: str, stdin: int = asyncio.subprocess.DEVNULL
 ) -> AsyncIterator[Server]:
-    """Run `scheduler …` while the block runs; what is still there at its end is killed."""
+    """Run `scheduler …` while the block runs; what is still there at its end is killed, and nothing of it stays."""
     process = await asyncio.create_subprocess_exec(
         *SCHEDULER,
         *arguments,
@@ -183,6 +183,11 @@ async def serving_command(
     finally:
         end(process)
         await process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+        assert process.stdout is not None
+        # Whoever it has started writes to the same pipe, and is gone when that ends.
+        await within(process.stdout.read(), f"all ended that {arguments} had started")
 
 
 def end(process: asyncio.subprocess.Process) -> None:
