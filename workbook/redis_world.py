@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from scheduler.config import Settings
 from scheduler.redis_clients import quick
 
-from workbook.loader import Code
+from workbook.loader import Code, LoadError
 from workbook.loop import LoopThread
 from workbook.stream import WITHIN
 
@@ -60,6 +60,33 @@ class RedisWorld:
             await asyncio.gather(*(_awaited(piece, (argument,)) for piece, argument in calls))
 
         self._loop.run(all_of_them(), WITHIN, "several at the same time")
+
+    def ends_together(
+        self, calls: Sequence[tuple[Callable[..., Any], Any]], cancelled: int | None = None, turns: int = 0
+    ) -> list[BaseException | None]:
+        """Run several pieces at the same time, and tell what each raised.
+
+        The one with the number `cancelled` is cancelled when the loop has gone round so many times.
+        """
+
+        async def all_of_them() -> list[BaseException | None]:
+            before = asyncio.all_tasks()
+            running = [asyncio.ensure_future(_awaited(piece, (argument,))) for piece, argument in calls]
+            if cancelled is not None:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                running[cancelled].cancel()
+            ends = await asyncio.gather(*running, return_exceptions=True)
+            if rest := asyncio.all_tasks() - before:  # what the cancelled one has left for later
+                await asyncio.wait(rest, timeout=0.1)
+            return [end if isinstance(end, BaseException) else None for end in ends]
+
+        found: list[BaseException | None] = self._loop.run(
+            all_of_them(),
+            WITHIN,
+            "several at the same time" + ", one of them cancelled," * (cancelled is not None),
+        )
+        return found
 
     def turns_while(self, piece: Callable[..., Any], *args: Any) -> tuple[int, BaseException | None]:
         """Run a piece to its end. How often a timer of the same loop went off meanwhile, and what the piece raised."""
@@ -118,6 +145,20 @@ async def _awaited(piece: Callable[..., Any], args: Sequence[Any]) -> Any:
     return await answer if hasattr(answer, "__await__") else answer
 
 
+QUEUE = ("push", "push_many", "close", "redis", "blocking")
+"""What the skeleton's `JobQueue` has."""
+
+
+def is_queue(value: Any, code: Code) -> bool:
+    """Whether this is a `JobQueue`: the code's own, or one of another layer, which is one by what it has."""
+    try:
+        return isinstance(value, code.JobQueue) or all(hasattr(value, name) for name in QUEUE)
+    except (NotImplementedError, LoadError):
+        raise
+    except Exception:  # an answer may be anything
+        return False
+
+
 @contextmanager
 def before_each_command(redis: Any, happens: Callable[[], None]) -> Iterator[None]:
     """While the block runs, call this before each command of an asyncio client; what it raises, the command raises."""
@@ -133,3 +174,20 @@ def before_each_command(redis: Any, happens: Callable[[], None]) -> Iterator[Non
         yield
     finally:
         pool.get_connection = ordinary
+
+
+@contextmanager
+def after_each_command(redis: Any, happens: Callable[[], None]) -> Iterator[None]:
+    """While the block runs, call this when a command of an asyncio client is answered, before its caller goes on."""
+    pool = redis.connection_pool
+    ordinary = pool.release
+
+    async def watched(*args: Any, **kwargs: Any) -> Any:
+        happens()
+        return await ordinary(*args, **kwargs)
+
+    pool.release = watched
+    try:
+        yield
+    finally:
+        pool.release = ordinary

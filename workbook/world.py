@@ -18,6 +18,7 @@ with world.inserting(…) as (job, lock): a new row in an open transaction
 with world.first_read_held() as (…):    what the code under test asks of the database first is answered late
 with world.database_raises(error):      what the server asks of the database fails so
 with world.before_redis(function):      this comes before each thing that is asked of Redis
+with world.after_redis(function):       this comes when Redis has answered, and before who asked goes on
 """
 
 import asyncio
@@ -57,7 +58,7 @@ from workbook.loop import Hang, LoopThread
 from workbook.patience import stretched
 from workbook.proxy import Proxy
 from workbook.recorder import CALL, Recorder, within_a_piece
-from workbook.redis_world import before_each_command
+from workbook.redis_world import after_each_command, before_each_command
 from workbook.stream import WITHIN, RpcFailed, Stream, brief
 from workbook.watchdog import Place, short
 
@@ -405,6 +406,12 @@ class World:
     def before_redis(self, happens: Callable[[], None]) -> Iterator[None]:
         """While the block runs, call this before each thing that is asked of Redis; what it raises, Redis raises."""
         with before_each_command(self.app.queue.redis, happens):
+            yield
+
+    @contextmanager
+    def after_redis(self, happens: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, call this when Redis has answered something, before whoever asked goes on."""
+        with after_each_command(self.app.queue.redis, happens):
             yield
 
     @contextmanager

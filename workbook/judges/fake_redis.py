@@ -15,10 +15,19 @@ ANSWERS = {b"HELLO": b"%1\r\n$5\r\nproto\r\n:3\r\n", b"PING": b"+PONG\r\n", b"LP
 class FakeRedis:
     """Listens on a free port of loopback. With `refusal` it answers every command after the greeting so.
 
+    With `wants_another_password` it takes none that anybody has, with `has_one_database` it has number 0 alone.
+
     One that is `silent` reads and never answers; one that hangs up reads the first command, and answers with the end.
     """
 
-    def __init__(self, refusal: str = "", silent: bool = False, hangs_up: bool = False) -> None:
+    def __init__(
+        self,
+        refusal: str = "",
+        silent: bool = False,
+        hangs_up: bool = False,
+        wants_another_password: bool = False,
+        has_one_database: bool = False,
+    ) -> None:
         self.seen: set[tuple[str | None, int]] = set()
         """The password and the database of each connection that asked for something."""
         self.asked = 0
@@ -27,6 +36,8 @@ class FakeRedis:
         self._refusal = refusal
         self._silent = silent
         self._hangs_up = hangs_up
+        self._wants_another_password = wants_another_password
+        self._has_one_database = has_one_database
         self._open = 0
         self._changed = Condition()
         self._clients: list[socket.socket] = []
@@ -109,6 +120,12 @@ class FakeRedis:
     def _answer(self, name: bytes, rest: list[bytes]) -> bytes:
         if name not in GREETING and self._refusal:
             return f"-{self._refusal}\r\n".encode()
+        if self._wants_another_password and (name == b"AUTH" or b"AUTH" in rest):
+            return b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+        if self._wants_another_password and name not in GREETING:
+            return b"-NOAUTH Authentication required.\r\n"
+        if self._has_one_database and name == b"SELECT" and rest != [b"0"]:
+            return b"-ERR DB index is out of range\r\n"
         if name == b"ECHO":
             return b"$%d\r\n%s\r\n" % (len(rest[0]), rest[0])
         if name == b"INFO":

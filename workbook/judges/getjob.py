@@ -21,7 +21,8 @@ from scheduler.v1 import scheduler_pb2 as pb
 from workbook.judge import Judge, Row, Seen, Side, blamed, refusal
 from workbook.judges import odd
 from workbook.judges.failing import FAILURES, status_of
-from workbook.judges.queue import passwords, watched_log
+from workbook.judges.leaks import passwords
+from workbook.judges.queue import watched_log
 from workbook.loop import Hang
 from workbook.stream import RpcFailed
 

@@ -1,16 +1,19 @@
 """What chapter 01 is judged on.
 
-Open in the contract: whether JSON writes é as itself or as \\u00e9, which of redis-py's errors comes, in which order
+Open in the contract: whether JSON writes é as itself or as \\u00e9, which of redis-py's errors comes of those that say
+the same (Redis is away, or it refuses), what becomes of a push whose caller is cancelled, in which order
 the entries of pushes at the same time stand, how often the entry of a repeat is pushed (it is once at least), which
 commands push, and how a warning is worded. Until task 6, what becomes of a repeat.
 """
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 from hypothesis import strategies as st
@@ -27,15 +30,19 @@ from redis.exceptions import (
 from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
+from scheduler import redis_clients
 from scheduler.entry import Entry
 from scheduler.errors import InvalidRequest
 from scheduler.jobs import Job, NewJob, Priority, Status
+from scheduler.late_queue import is_away
 
 from workbook.judge import Judge, Row, Seen, Side, blamed, said
 from workbook.judges import odd
 from workbook.judges.fake_redis import FakeRedis
+from workbook.judges.leaks import passwords, texts_of
 from workbook.loop import Hang
-from workbook.redis_world import before_each_command
+from workbook.patience import stretched
+from workbook.redis_world import before_each_command, is_queue
 
 WORDS = tuple(Priority)
 NO_PRIORITIES = (
@@ -100,6 +107,10 @@ def task_3(judge: Judge) -> None:
     judge.compare(st.lists(st.sampled_from((1, 2, 3)), min_size=2, max_size=5), _again, examples=20)
     judge.compare(_pushes(), _with_a_rival)
     judge.each(WORDS, _refused)
+    judge.each([LONG], _behind_many)
+    judge.compare(st.lists(_pushes(), max_size=8, unique_by=_number), _many, examples=10)
+    judge.each(("the first", "the last"), _many_refused)
+    judge.each(LEAVING, _left)
 
 
 def task_4(judge: Judge) -> None:
@@ -108,7 +119,7 @@ def task_4(judge: Judge) -> None:
             Address,
             st.sampled_from((None, *odd.SECRETS)),
             st.sampled_from((0, 1, 7, 15)),
-            st.sampled_from(("", "", REFUSES)),
+            st.sampled_from(("", "", *REFUSALS)),
         ),
         min_size=1,
         max_size=3,
@@ -116,9 +127,13 @@ def task_4(judge: Judge) -> None:
     judge.compare(addresses, _connected, examples=40)
     judge.compare(addresses, _left_open, examples=12)
     judge.each(["hangs up"], _connected_in_vain)
+    judge.each([30], _busy)
 
 
 def task_5(judge: Judge) -> None:
+    # The shortest stories first: what code keeps of an outage shows in one that tells of it.
+    judge.each([[(JOB, redis) for redis in story] for story in STORIES], _submitted)
+    judge.each(OVERTAKEN, _overtaken)
     judge.compare(
         st.lists(st.tuples(_new_jobs(), st.sampled_from(REDIS)), min_size=1, max_size=4),
         _submitted,
@@ -141,7 +156,7 @@ def task_6(judge: Judge) -> None:
 
 def task_7(judge: Judge) -> None:
     judge.each(FAILURES, _failed)
-    judge.each(odd.SECRETS, _refused_with_a_password)
+    judge.each([(secret, how) for how in FAILS for secret in odd.SECRETS], _failed_with_a_password)
 
 
 # -- tasks 1 and 2
@@ -337,15 +352,18 @@ def _again(side: Side, case: Sequence[int]) -> Iterator[Seen]:
         for step, number in enumerate(case):
             world.run(queues[step % 2].push, Push(number).job)
     told = ", then ".join(f"job {number}" for number in case)
-    oldest_first = reversed(world.redis.lrange("q:high", 0, -1))
-    names = [
-        next((f"job {number}" for number in set(case) if _is_of(entry, number)), entry)
-        for entry in oldest_first
-    ]
     yield Seen(
         f"in which order workers get the jobs, each for the first time, after pushes of {told}",
-        list(dict.fromkeys(names)),
+        list(dict.fromkeys(_oldest_first(world.redis.lrange("q:high", 0, -1), case))),
     )
+
+
+def _oldest_first(held: Sequence[bytes], numbers: Sequence[int]) -> list[Any]:
+    """What a list holds, in the order in which it is taken: the jobs of these numbers by their names."""
+    return [
+        next((f"job {number}" for number in set(numbers) if _is_of(entry, number)), entry)
+        for entry in reversed(held)
+    ]
 
 
 MUTE: dict[str, dict[str, Any]] = {
@@ -383,6 +401,112 @@ def _refused(side: Side, priority: Priority) -> Iterator[Seen]:
     )
 
 
+LONG = 100_001
+"""More entries than anybody would think of as many."""
+
+
+def _behind_many(side: Side, number: int) -> Iterator[Seen]:
+    """A worker that is down for a night finds all that waited."""
+    world, name = side.redis_world, "q:high"
+    fill = "for i = 1, ARGV[1] do redis.call('LPUSH', KEYS[1], 'entry ' .. i) end"
+    world.redis.eval(fill, 1, name, number)
+    # In its own time, should it look at all of them.
+    queue = world.queue(socket_timeout=stretched(3))
+    try:
+        got = outcome(lambda: world.run(queue.push, Push(1).job))
+    finally:
+        world.closes(queue)
+    yield Seen(f"a push to {name}, where {number} entries wait", got)
+    after = f"{name} after one push, where {number} entries waited before"
+    yield Seen(f"how many entries are in {after}", world.redis.llen(name))
+    yield Seen(f"which is the oldest in {after}", world.redis.lindex(name, -1))
+
+
+def _many(side: Side, case: Sequence[Push]) -> Iterator[Seen]:
+    """`push_many` is given, and whoever writes it anew keeps what it promises."""
+    world = side.redis_world
+    world.redis.lpush("q:high", "entry 1")
+    with _queues(side, 1) as [queue]:
+        world.run(queue.push_many, [one.job for one in case])
+    numbers = [one.number for one in case]
+    order = {name: _oldest_first(world.redis.lrange(name, 0, -1), numbers) for name in QUEUES}
+    yield Seen(f"in which order workers get what waits, after one push_many of {list(case)!r}", order)
+    yield Seen(f"what Redis holds after one push_many of {list(case)!r}", _held(world.redis))
+
+
+def _many_refused(side: Side, which: str) -> Iterator[Seen]:
+    """Redis refuses one of the lists. Whether the others have their entries then is open."""
+    world = side.redis_world
+    world.redis.set("q:low", "not a list")
+    pushes = [Push(1, priority=Priority.LOW), Push(2)]
+    with _queues(side, 1) as [queue]:
+        jobs = [one.job for one in (pushes if which == "the first" else reversed(pushes))]
+        got = outcome(lambda: world.run(queue.push_many, jobs))
+    yield Seen(f"push_many of two jobs, where the queue of {which} is no list but a string", got)
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """Pushes of one moment over one queue: of these jobs, each with its queue. The caller of one leaves."""
+
+    queues: Sequence[Priority]
+    who: int
+    turns: int
+
+    def __repr__(self) -> str:
+        when = (
+            "at once"
+            if not self.turns
+            else f"after {self.turns} turn{'s' * (self.turns > 1)} of the event loop"
+        )
+        told = ", ".join(f"job {one.number} ({one.priority})" for one in self.pushes)
+        return f"pushes of {told} at the same time, where the caller of job {self.who} is cancelled {when}"
+
+    @property
+    def pushes(self) -> list[Push]:
+        return [Push(number, priority=priority) for number, priority in enumerate(self.queues)]
+
+
+LEAVING = (
+    Leaving((Priority.HIGH, Priority.HIGH), 0, 1),
+    Leaving((Priority.HIGH, Priority.HIGH), 0, 3),
+    Leaving((Priority.LOW, Priority.HIGH, Priority.HIGH), 1, 2),
+    Leaving((Priority.HIGH, Priority.HIGH, Priority.HIGH), 2, 2),
+    Leaving((Priority.HIGH, Priority.LOW), 0, 5),
+    Leaving((Priority.HIGH, Priority.HIGH), 0, 0),
+)
+"""Before anything is sent, while it is, and when an answer is waited for."""
+
+
+def _left(side: Side, case: Leaving) -> Iterator[Seen]:
+    """Whoever is cancelled takes nobody along. Whether the own entry is there then is open."""
+    world = side.redis_world
+    with _queues(side, 1) as [queue]:
+        ends = world.ends_together([(queue.push, one.job) for one in case.pushes], case.who, case.turns)
+        others = [one.number for one in case.pushes if one.number != case.who]
+        yield Seen(
+            f"how those whose callers are there end, of {case!r}",
+            {f"job {number}": _ended(ends[number]) for number in others},
+        )
+        held = world.redis.lrange("q:high", 0, -1) + world.redis.lrange("q:low", 0, -1)
+        missing = [f"job {number}" for number in others if not any(_is_of(entry, number) for entry in held)]
+        yield Seen(f"which of those whose callers are there have no entry, of {case!r}", missing)
+        later = outcome(lambda: world.run(queue.push, Push(9).job))
+        yield Seen(f"one more push over the same queue, after {case!r}", later)
+
+
+def _ended(error: BaseException | None) -> str:
+    """The end of a push that nobody has cancelled."""
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled, though its own caller was not"
+
+    def act() -> None:
+        if error is not None:
+            raise error
+
+    return outcome(act)
+
+
 def outcome(act: Callable[[], Any]) -> str:
     """Whether something returned, or what it raised. Which error of redis-py's is open."""
     try:
@@ -401,7 +525,7 @@ def outcome(act: Callable[[], Any]) -> str:
 
 @dataclass(frozen=True)
 class Address:
-    """A Redis, and whether it refuses."""
+    """A Redis, and what it refuses."""
 
     password: str | None
     number: int
@@ -410,15 +534,30 @@ class Address:
     def __repr__(self) -> str:
         password = "no password" if self.password is None else f"the password {self.password!r}"
         return f"a Redis with {password}, database {self.number}" + (
-            ", which refuses every command" if self.refusal else ""
+            f", {self.refusal}" if self.refusal else ""
         )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of a `FakeRedis` that does so."""
+        return REFUSALS.get(self.refusal, {})
+
+
+REFUSALS: dict[str, dict[str, Any]] = {
+    "which refuses every command": {"refusal": REFUSES},
+    "which wants another password": {"wants_another_password": True},
+    "which has database 0 alone": {"has_one_database": True},
+}
 
 
 def _connected(side: Side, case: Sequence[Address]) -> Iterator[Seen]:
     """Connect to one Redis again and again, each time by other settings, and push where it does not refuse."""
-    with FakeRedis() as kind, FakeRedis(REFUSES) as refusing:
+    with ExitStack() as stack:
+        listening: dict[str, FakeRedis] = {}
         for number, one in enumerate(case):
-            redis = refusing if one.refusal else kind
+            if one.refusal not in listening:
+                listening[one.refusal] = stack.enter_context(FakeRedis(**one.options))
+            redis = listening[one.refusal]
             redis.seen.clear()
             how = _connect_and_push(side, redis, one)
             earlier = [other for other in case[:number] if other.refusal == one.refusal]
@@ -433,9 +572,9 @@ def _connected(side: Side, case: Sequence[Address]) -> Iterator[Seen]:
 def _left_open(side: Side, case: Sequence[Address]) -> Iterator[Seen]:
     """What a queue has opened is closed with it; what a `connect` that failed has opened, too."""
     for one in case:
-        with FakeRedis(one.refusal) as redis:
-            _connect_and_push(side, redis, one)
-            over = "when connect has failed" if one.refusal else "when the JobQueue of connect is closed"
+        with FakeRedis(**one.options) as redis:
+            how = _connect_and_push(side, redis, one)
+            over = "when the JobQueue of connect is closed" if how == A_QUEUE else "when connect has failed"
             yield Seen(f"connections to {one!r} that are still open {over}", redis.left_open())
 
 
@@ -444,14 +583,39 @@ def _connect_and_push(side: Side, redis: FakeRedis, address: Address) -> str:
     world = side.redis_world
     try:
         queue = world.run(side.code.connect, settings_of(side, redis.port, address.password, address.number))
-    except RedisError:
-        return "an error of redis-py"
+    except RedisError as error:
+        return "an error that says that Redis " + (
+            "is away (a ConnectionError or TimeoutError of redis-py)"
+            if is_away(error)
+            else "refuses (a ResponseError or AuthenticationError of redis-py, or the like)"
+        )
     if hasattr(queue, "push"):
         world.closing(queue)
         with suppress(RedisError) if address.refusal else nullcontext():
             world.run(queue.push, Push(1).job)
         world.closes(queue)
-    return "a JobQueue" if isinstance(queue, side.code.JobQueue) else f"a {type(queue).__name__}"
+    return A_QUEUE if is_queue(queue, side.code) else f"a {type(queue).__name__}"
+
+
+A_QUEUE = "a JobQueue"
+
+
+def _busy(side: Side, number: int) -> Iterator[Seen]:
+    """A server pushes for all its clients at once, and over one queue."""
+    world = side.redis_world
+    # So many connections need their time on a machine that has much to do.
+    with patch.object(redis_clients, "COMMAND_SECONDS", stretched(2)):
+        queue = world.run(side.code.connect, world.settings)
+        if not is_queue(queue, side.code):
+            return
+        world.closing(queue)
+        jobs = [Entry(odd.task_id(one), "noop", Priority.HIGH) for one in range(number)]
+        ends = world.ends_together([(queue.push, job) for job in jobs])
+        world.closes(queue)
+    where = f"{number} pushes at the same time over one queue of connect, while Redis is there"
+    told = sorted({said(end) if isinstance(end, RedisError) else _ended(end) for end in ends})
+    yield Seen(f"what comes of {where}", told)
+    yield Seen(f"how many entries there are after {where}", len(world.entries("q:high")))
 
 
 def _connected_in_vain(side: Side, case: str) -> Iterator[Seen]:
@@ -477,6 +641,9 @@ def settings_of(side: Side, port: int, password: str | None, number: int = 0) ->
 
 
 REDIS = ("is there", "is there", "is away", "refuses")
+STORIES = (["is there"], ["is there", "is away", "is there"], ["is there", "refuses", "is there"])
+JOB = NewJob("noop", Priority.HIGH, task_id=odd.VERSIONS[1])
+OVERTAKEN = ("running", "cancelled", "succeeded")
 PAYLOADS = ("{}", '{"a": 1}', '["é", "\\u00e9"]', "null", '"it\'s"', '{"%s": "%(a)s"}', '{"a": 1e999999999}')
 """The last one is JSON that the database can't hold."""
 
@@ -511,6 +678,26 @@ def _submitted(side: Side, case: Sequence[tuple[NewJob, str]]) -> Iterator[Seen]
     yield replace_what(side.rows(), f"the table tasks after submit_job for {what}")
     yield Seen(f"what Redis holds after submit_job for {what}", entries(side))
     yield Seen(f"whether the log warns of each push that failed, for {what}", warned)
+
+
+def _overtaken(side: Side, status: str) -> Iterator[Seen]:
+    """A worker, or a CancelJob, is faster: the job has this status when `submit_job` hears from Redis."""
+    found: Any = None
+
+    def overtake() -> None:
+        nonlocal found
+        job = side.world.row(JOB.task_id)
+        if found is None and job is not None:
+            side.world.update(job, status)
+            found = side.rows().value
+
+    side.knows(JOB.task_id, "job 1")
+    with side.world.after_redis(overtake):
+        got = submitted(side, JOB)
+    where = f"submit_job, whose job is {status} as soon as its entry is in Redis"
+    yield Seen(f"what answers {where}", got)
+    rows = side.rows().value
+    yield Seen(f"the table tasks after {where}", "as the other one left it" if rows == found else rows)
 
 
 def _told(new: NewJob) -> str:
@@ -623,6 +810,10 @@ class Repeat:
         )
 
 
+KEY_BY = {"key": "once", "id": None, "id and key": "once", "id (and the key of job 9)": "twice"}
+"""The key of a repeat, by what it has in common with what is there. The id decides, if both do."""
+
+
 def _repeats() -> SearchStrategy[Repeat]:
     """Mostly the same again, as a client sends it that got no answer."""
     what = st.tuples(st.sampled_from(odd.TYPES), st.sampled_from(WORDS))
@@ -631,7 +822,7 @@ def _repeats() -> SearchStrategy[Repeat]:
         return st.builds(
             Repeat,
             st.sampled_from(("queued", "queued", *map(str, Status))),
-            st.sampled_from(("key", "id", "id and key")),
+            st.sampled_from(tuple(KEY_BY)),
             st.just(first),
             st.just(first) | what,
             st.sampled_from((0, 1)),
@@ -647,7 +838,7 @@ def _repeated(side: Side, case: Repeat) -> Iterator[Seen]:
     side.insert(Row("job 1", odd.VERSIONS[1], case.status, type, priority, columns))
     side.insert(Row("job 9", odd.VERSIONS[9], "queued", type, priority, {"idempotency_key": "twice"}))
     before = side.rows()
-    new = NewJob(*case.again, idempotency_key="once" if "key" in case.by else None)
+    new = NewJob(*case.again, idempotency_key=KEY_BY[case.by])
     new = replace(new, task_id=odd.VERSIONS[1]) if "id" in case.by else new
     got = submitted(side, new, case.process)
     yield Seen(f"what answers {case!r}", got)
@@ -774,28 +965,21 @@ def shown(record: logging.LogRecord) -> str:
     return f"{text} {' '.join(str(value) for value in record.__dict__.values())}"
 
 
-def passwords(texts: Any, secrets: Sequence[str]) -> list[str]:
-    """The lines that show one, with stars in its place."""
-    lines = [line for text in texts for line in text.splitlines() if any(one in line for one in secrets)]
-    for secret in secrets:
-        lines = [line.replace(secret, "*****") for line in lines]
-    return [line[:160] for line in lines]
+FAILS: dict[str, dict[str, Any]] = {
+    "that refuses": {"refusal": REFUSES},
+    "that wants another password": {"wants_another_password": True},
+    "that hangs up": {"hangs_up": True},
+}
 
 
-def _refused_with_a_password(side: Side, secret: str) -> Iterator[Seen]:
-    with FakeRedis(REFUSES) as redis, watched_log() as log:
+def _failed_with_a_password(side: Side, case: tuple[str, str]) -> Iterator[Seen]:
+    secret, how = case
+    with FakeRedis(**FAILS[how]) as redis, watched_log() as log:
         texts: list[str] = []
         try:
             side.redis_world.run(side.code.connect, settings_of(side, redis.port, secret))
         except RedisError as error:
-            texts = list(chain_of(error))
-    where = f"connect, with the password {secret!r}, to a Redis that refuses"
+            texts = list(texts_of(error))
+    where = f"connect, with the password {secret!r}, to a Redis {how}"
     yield Seen(f"what the error of {where} shows", passwords(texts, [secret]))
     yield Seen(f"what the log of {where} shows", passwords(map(shown, log), [secret]))
-
-
-def chain_of(error: BaseException | None) -> Iterator[str]:
-    """The texts of an error and of those behind it."""
-    while error is not None:
-        yield from (str(error), repr(error))
-        error = error.__cause__ or error.__context__
