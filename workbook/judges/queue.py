@@ -403,13 +403,18 @@ def _refused(side: Side, priority: Priority) -> Iterator[Seen]:
 
 LONG = 100_001
 """More entries than anybody would think of as many."""
+FILL = """
+    local entries = {}
+    for i = 1, 5000 do entries[i] = 'entry' end
+    for _ = 1, ARGV[1] do redis.call('LPUSH', KEYS[1], unpack(entries)) end
+"""
 
 
 def _behind_many(side: Side, number: int) -> Iterator[Seen]:
     """A worker that is down for a night finds all that waited."""
     world, name = side.redis_world, "q:high"
-    fill = "for i = 1, ARGV[1] do redis.call('LPUSH', KEYS[1], 'entry ' .. i) end"
-    world.redis.eval(fill, 1, name, number)
+    world.redis.lpush(name, "the oldest entry")
+    world.redis.eval(FILL, 1, name, (number - 1) // 5_000)
     # In its own time, should it look at all of them.
     queue = world.queue(socket_timeout=stretched(3))
     try:
