@@ -32,6 +32,10 @@ class LoopThread:
 
     def __init__(self, own_files: set[str] | Callable[[], set[str]]) -> None:
         self._loop = asyncio.new_event_loop()
+        self._jumped = 0.0
+        ordinary = self._loop.time
+        # From the beginning, for code may keep the method: `clock = asyncio.get_running_loop().time`.
+        self._loop.time = lambda: ordinary() + self._jumped  # type: ignore[method-assign]
         self._is_over = False
         self.unhandled: list[BaseException] = []
         """What was raised where nobody waits for it."""
@@ -73,8 +77,7 @@ class LoopThread:
         """Let the loop's own clock jump ahead, for good: a clock that goes back would hold timers up."""
 
         async def ahead() -> None:
-            ordinary = self._loop.time
-            self._loop.time = lambda: ordinary() + seconds  # type: ignore[method-assign]
+            self._jumped += seconds
 
         self.run(ahead(), 5, "the clock of the loop")
 

@@ -57,6 +57,10 @@ class Proxy:
             writer.transport.abort()
             return
         there_reader, there_writer = await asyncio.open_connection(*self._target)
+        if self._is_cut:  # meanwhile
+            writer.transport.abort()
+            there_writer.transport.abort()
+            return
         self._writers |= {writer, there_writer}
         await asyncio.gather(self._pump(reader, there_writer), self._pump(there_reader, writer))
         self._writers -= {writer, there_writer}

@@ -14,6 +14,7 @@ from scheduler.jobs import Job, Priority, Status
 from scheduler.v1 import scheduler_pb2 as pb
 
 from workbook.diagnose import diagnose
+from workbook.judges.watchjob import cancellation_is_never_lost
 from workbook.loop import Hang
 from workbook.patience import stretched
 from workbook.stream import RpcFailed, brief
@@ -26,6 +27,13 @@ SOON = 5
 
 ENDED = [Status.SUCCEEDED, Status.FAILED, Status.DEADLETTER, Status.CANCELLED]
 FAILED_ATTEMPT = [Status.RETRY, Status.FAILED, Status.DEADLETTER]
+
+
+@pytest.fixture(autouse=True)
+def _cancellation_is_never_lost():
+    with cancellation_is_never_lost():
+        yield
+
 
 # -- task 1
 
@@ -718,7 +726,7 @@ def _subscribed(world, job):
 
 
 async def _until_subscribed(world, job, seconds):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + stretched(seconds)
     while not await asyncio.to_thread(_subscribers, world, job.task_id) and time.monotonic() < end:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
