@@ -8,7 +8,7 @@ import builtins
 import datetime as real_datetime
 import sys
 import time as real_time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -55,20 +55,39 @@ _INSTEAD: list[tuple[Any, Any]] = [
 @contextmanager
 def an_hour_ahead(code: Code) -> Iterator[None]:
     """While the block runs, the clock that the code under test reads is an hour ahead of the database's."""
+    with _sees(code, _INSTEAD):
+        yield
+
+
+@contextmanager
+def jumps_with(code: Code, ahead: Callable[[], float]) -> Iterator[None]:
+    """While the block runs, the clocks that the code under test reads are so far ahead as the loop's own."""
+
+    def jumping(ordinary: Callable[[], float]) -> Callable[[], float]:
+        return lambda: ordinary() + ahead()
+
+    own = {name: jumping(getattr(real_time, name)) for name in ("monotonic", "perf_counter", "time")}
+    instead: list[tuple[Any, Any]] = [(getattr(real_time, name), clock) for name, clock in own.items()]
+    with _sees(code, [*instead, (real_time, SimpleNamespace(**{**vars(real_time), **own}))]):
+        yield
+
+
+@contextmanager
+def _sees(code: Code, instead_of: list[tuple[Any, Any]]) -> Iterator[None]:
     changed: list[tuple[ModuleType, str, Any]] = []
     ordinary = builtins.__import__
 
     def imported(name: str, globals: Any = None, *args: Any, **options: Any) -> Any:
         found = ordinary(name, globals, *args, **options)
         own = globals is not None and globals.get("__file__") in code.files
-        return next((instead for real, instead in _INSTEAD if own and found is real), found)
+        return next((instead for real, instead in instead_of if own and found is real), found)
 
     builtins.__import__ = imported
     for module in list(sys.modules.values()):
         if getattr(module, "__file__", None) not in code.files:
             continue
         for name, value in list(vars(module).items()):
-            for real, instead in _INSTEAD:
+            for real, instead in instead_of:
                 if value is real:
                     changed.append((module, name, value))
                     setattr(module, name, instead)

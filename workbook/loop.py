@@ -81,6 +81,10 @@ class LoopThread:
 
         self.run(ahead(), 5, "the clock of the loop")
 
+    def jumped(self) -> float:
+        """How far it has jumped so far."""
+        return self._jumped
+
     def line(self) -> Place | None:
         """The line of the code under test that runs now; None while it waits with await."""
         return self._watchdog.line()

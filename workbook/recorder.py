@@ -38,6 +38,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self.mistakes: list[BaseException] = []
+        self.slow: dict[str, asyncio.Event] = {}
+        """Calls whose clients take no more after an event until this is set, by the names of `CALL`."""
         self._at_work: list[str] = []
 
     def is_at_work(self, call: str) -> bool:
@@ -54,10 +56,13 @@ class Recorder:
 
             @functools.wraps(function)
             async def generator(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+                taken = self.slow.get(_call_of(args))
                 try:
                     async with aclosing(function(*args, **kwargs)) as values:
                         async for value in values:
                             yield value
+                            if taken is not None:
+                                await taken.wait()
                 except BaseException as error:
                     self._remember(error)
                     _raise_for_a_server(error)
@@ -68,7 +73,12 @@ class Recorder:
 
             @functools.wraps(function)
             async def coroutine(*args: Any, **kwargs: Any) -> Any:
-                with self._remembering(), self._working_on(_call_of(args)):
+                call = _call_of(args)
+                if call in self.slow:
+                    args = tuple(
+                        _SlowContext(one, self.slow[call]) if _is_context(one) else one for one in args
+                    )
+                with self._remembering(), self._working_on(call):
                     return await function(*args, **kwargs)
 
             return coroutine
@@ -120,9 +130,28 @@ def within_a_piece() -> bool:
     return _within_a_piece.get()
 
 
+class _SlowContext:
+    """The context of a call whose client takes no more until the event is set."""
+
+    def __init__(self, context: Any, taken: asyncio.Event) -> None:
+        self._context = context
+        self._taken = taken
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def write(self, message: Any) -> None:
+        await self._context.write(message)
+        await self._taken.wait()
+
+
+def _is_context(value: Any) -> bool:
+    return hasattr(value, "invocation_metadata")
+
+
 def _call_of(args: tuple[Any, ...]) -> str:
     """The name that a test gave to the call for which a piece gets these arguments; empty if it gave none."""
-    contexts = (one for one in args if hasattr(one, "invocation_metadata"))
+    contexts = filter(_is_context, args)
     metadata = next((one.invocation_metadata() or () for one in contexts), ())
     return next((str(value) for key, value in metadata if key == CALL), "")
 

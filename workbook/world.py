@@ -180,10 +180,17 @@ class World:
 
     def stream(self, method: str, **fields: Any) -> "Stream":
         """Begin a streaming RPC."""
-        stub, request = self._request(method, fields)
-        stream = Stream(method, stub(request), self.notes, self._loop, self._recorder)
-        self._streams.append(stream)
-        return stream
+        return self._begin_stream(method, fields)
+
+    def stream_with_deadline(self, method: str, seconds: float, **fields: Any) -> "Stream":
+        """Begin a streaming RPC whose client waits for so long at most."""
+        return self._begin_stream(method, fields, timeout=seconds)
+
+    def slow_stream(self, method: str, **fields: Any) -> tuple["Stream", asyncio.Event]:
+        """Begin a streaming RPC whose client takes one event, and no more until the event is let go."""
+        name, taken = uuid4().hex, self.event()
+        self._recorder.slow[name] = taken
+        return self._begin_stream(method, fields, metadata=[(CALL, name)]), taken
 
     def worker(self) -> "WorkerUnderTest":
         """The code's `Worker`, running. The end of the test stops it, if the test has not."""
@@ -515,6 +522,12 @@ class World:
             if self._app is None:
                 self._app = api.app
         return scheduler_pb2_grpc.SchedulerServiceStub(self._channel)
+
+    def _begin_stream(self, method: str, fields: dict[str, Any], **options: Any) -> Stream:
+        stub, request = self._request(method, fields)
+        stream = Stream(method, stub(request, **options), self.notes, self._loop, self._recorder)
+        self._streams.append(stream)
+        return stream
 
     def _request(self, method: str, fields: dict[str, Any]) -> tuple[Any, Any]:
         descriptor = pb.DESCRIPTOR.services_by_name["SchedulerService"].methods_by_name[method]

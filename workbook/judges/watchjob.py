@@ -24,7 +24,8 @@ from scheduler.hints import channel
 from scheduler.jobs import TERMINAL, Job, Priority, Status
 from scheduler.v1 import scheduler_pb2 as pb
 
-from workbook.judge import Judge, Row, Seen, Side, refusal
+from workbook.clock import jumps_with
+from workbook.judge import OPEN, Judge, Row, Seen, Side, refusal
 from workbook.judges import odd
 from workbook.loop import Hang
 from workbook.stream import RpcFailed, Stream
@@ -96,6 +97,8 @@ def task_1(judge: Judge) -> None:
 
 @cancellation_is_never_lost()
 def task_2(judge: Judge) -> None:
+    judge.each(["while another client watches"], _latecomer)
+    judge.each([52], _many_clients)
     judge.compare(st.sampled_from(FIRST), _first_event, examples=2 * len(FIRST))
     judge.compare(st.sampled_from(REFUSED), _refused, examples=2 * len(REFUSED))
 
@@ -104,12 +107,15 @@ def task_2(judge: Judge) -> None:
 def task_3(judge: Judge) -> None:
     # The pace first: with an interval of its own, a story could take minutes.
     judge.compare(st.sampled_from([0.5, 1, 20, 600]), _pause, examples=8)
+    judge.each([SlowClient(3, Status.RUNNING)], _slow_client)
     judge.compare(_stories(GOES_ON), _play, examples=30)
 
 
 @cancellation_is_never_lost()
 def task_4(judge: Judge) -> None:
     judge.compare(_stories((*GOES_ON, *ENDED), ends=True), _play, examples=16)
+    judge.each([SlowClient(12, Status.SUCCEEDED)], _slow_client)
+    judge.each([0.8 * SELDOM], _deadline)
 
 
 @cancellation_is_never_lost()
@@ -127,7 +133,9 @@ def task_6(judge: Judge) -> None:
 @cancellation_is_never_lost()
 def task_7(judge: Judge) -> None:
     stories = _stories((*GOES_ON, *ENDED), ends=True, leaves=True, resumes=True, hints=True)
+    judge.each([UPPER_CASE], partial(_play, tidy=True, hinted=True))
     judge.compare(stories, partial(_play, tidy=True, hinted=True), examples=20)
+    judge.each(["hints of other jobs"], _hints_of_others)
     judge.compare(st.sampled_from(REFUSED), partial(_refused, tidy=True), examples=2 * len(REFUSED))
     judge.compare(st.just("a client that left while Redis was slow"), _redis_is_slow, examples=1)
     judge.compare(st.sampled_from(AWAY), _redis_goes_away, examples=2 * len(AWAY))
@@ -180,10 +188,10 @@ def _rows_of_any_kind(draw: st.DrawFn) -> Columns:
 
 
 def _event(side: Side, columns: Columns) -> Iterator[Seen]:
-    got = side.code.to_event(columns.job)
     where = f"to_event of {columns!r}"
+    got = side.code.to_event(columns.job)
+    yield Seen(where, f"a {type(got).__name__}")
     if not isinstance(got, pb.JobEvent):
-        yield Seen(f"the type of {where}", type(got).__name__)
         return
     yield Seen(f"the job_id in {where}", got.job_id)
     yield Seen(f"the state in {where}", _state(got.state))
@@ -319,12 +327,15 @@ class Step:
     changes: tuple[Change, ...] = ()
     hints: int = 0
     after: int | None = None
+    upper: bool = False
+    """Whether the client writes the id in upper case."""
 
     def __repr__(self) -> str:
         match self.what:
             case "watch":
                 after = "" if self.after is None else f" after_version={self.after}"
-                return f"a client watches job {self.number + 1}{after}"
+                spelled = ", whose id it writes in upper case" if self.upper else ""
+                return f"a client watches job {self.number + 1}{after}{spelled}"
             case "change":
                 hints = f" ({('no hint', 'a hint', 'two hints')[self.hints]})" if self.hints >= 0 else ""
                 return (
@@ -360,6 +371,12 @@ class Story:
             for row in self.rows
         )
         return f"{', '.join(map(repr, steps))}, where {jobs}"
+
+
+UPPER_CASE = Story(
+    (_row(1, "running"),),
+    (Step("watch", 0, upper=True), Step("change", 0, (Change(Status.RETRY),), hints=1)),
+)
 
 
 @st.composite
@@ -497,7 +514,9 @@ def _play(side: Side, case: Story, tidy: bool = False, hinted: bool = False) -> 
         match step.what:
             case "watch":
                 after = {} if step.after is None else {"after_version": step.after}
-                stream = side.world.stream("WatchJob", job_id=rows[step.number].task_id, **after)
+                task_id = str(rows[step.number].task_id)
+                asked = task_id.upper() if step.upper else task_id
+                stream = side.world.stream("WatchJob", job_id=asked, **after)
                 clients.append(Client(stream, step.number, step.after or 0))
             case "leave" | "leave during a look":
                 client = clients[step.number]
@@ -610,6 +629,104 @@ def _told(item: Any, live: Live) -> str:
     last_error = live.last_error if item.version == live.version else ""
     words = _judged(item.message, live.status, last_error) if item.version == live.version else FINE
     return told if words == FINE else f"{told}, with the message {words}"
+
+
+# -- clients that are many, late, slow, or in a hurry
+
+
+def _latecomer(side: Side, when: str) -> Iterator[Seen]:
+    """The row has changed since somebody else was told of it."""
+    _pace(side, SELDOM)
+    row = replace(_row(1, "running"), task_id=uuid4())
+    live = Live.of(row)
+    side.insert(row)
+    streams: list[Stream] = []
+    for what in ("the first of one client", f"the first of a client that comes after a change, {when}"):
+        if streams:
+            live.change(side, row, Change(Status.RETRY))
+        streams.append(side.world.stream("WatchJob", job_id=row.task_id))
+        yield Seen(what, _told(_item(streams[-1], what, live.told), live))
+    for stream in streams:
+        stream.leave()
+    _is_over(side)
+
+
+def _many_clients(side: Side, number: int) -> Iterator[Seen]:
+    """Each is told at once, however many wait."""
+    _pace(side, SELDOM)
+    row = replace(_row(1, "running"), task_id=uuid4())
+    live = Live.of(row)
+    side.insert(row)
+    streams = [side.world.stream("WatchJob", job_id=row.task_id) for _ in range(number)]
+    for place, stream in enumerate(streams):
+        what = f"the first of a client that watches, where {place} others do and nothing happens"
+        yield Seen(what, _told(_item(stream, what, live.told), live))
+    for stream in streams:
+        stream.leave()
+    _is_over(side)
+
+
+@dataclass(frozen=True)
+class SlowClient:
+    """One of two clients takes the first event and no more, while so many changes come, the last to this status."""
+
+    changes: int
+    last: Status
+
+    def __repr__(self) -> str:
+        return f"{self.changes} changes, the last to {self.last}"
+
+
+def _slow_client(side: Side, case: SlowClient) -> Iterator[Seen]:
+    """The other one is told of each change, and the slow one of the last when it goes on to take."""
+    _pace(side, OFTEN)
+    looks = Looks.of(side.world)
+    row = replace(_row(1, "running"), task_id=uuid4())
+    live = Live.of(row)
+    side.insert(row)
+    stream, taken = side.world.slow_stream("WatchJob", job_id=row.task_id)
+    slow = Client(stream, 0, 0)
+    yield from _settle(slow, live, "the first of a client")
+    other = Client(side.world.stream("WatchJob", job_id=row.task_id), 0, 0)
+    where = "where another client of the job has taken one event and does not take the next"
+    yield from _settle(other, live, f"the first of a client, {where}")
+    for number in range(1, case.changes + 1):
+        is_last = number == case.changes
+        begun = looks.begun
+        live.change(side, row, Change(case.last if is_last else GOES_ON[number % 2]))
+        yield from _settle(other, live, f"what a client is sent of change {number}, {where}")
+        if other.is_open:
+            looks.another(begun, f"change {number}, {where}")
+    side.world.let_go(taken)
+    yield from _settle(
+        slow, live, f"what a client is sent that took no event during {case!r}, and goes on then"
+    )
+    for client in (slow, other):
+        client.stream.leave()
+    _is_over(side)
+
+
+def _deadline(side: Side, seconds: float) -> Iterator[Seen]:
+    """A client that waits no longer than so, and not for the next look, is not told that the job has ended."""
+    _pace(side, SELDOM)
+    looks = Looks.of(side.world)
+    row = replace(_row(1, "running"), task_id=uuid4())
+    live = Live.of(row)
+    side.insert(row)
+    client = Client(side.world.stream_with_deadline("WatchJob", seconds, job_id=row.task_id), 0, 0)
+    what = "a client whose deadline comes before the next look"
+    yield from _settle(client, live, f"the first of {what}")
+    follows = _follows_the_clock(side, looks)
+    what = f"what is sent of a change to {what}, and is not over yet"
+    if follows:
+        live.change(side, row, Change(Status.RETRY))
+        side.world.jump(SELDOM + 1)
+    if follows or client.stream.has_come:
+        yield Seen(what, _told(_item(client.stream, what, live.told), live))
+    else:
+        yield Seen(what, OPEN)
+    client.stream.leave()
+    _is_over(side)
 
 
 # -- a pause
@@ -888,10 +1005,52 @@ def _subscribed(side: Side, task_id: UUID, what: str) -> None:
     redis = side.world.redis
     side.world.run(lambda app: app.queue.redis.ping())
     redis.ping()
+    name, index = channel(task_id), str(side.world.settings.redis_db)
+
+    def hears() -> bool:
+        by_pattern = (client["db"] == index and client["psub"] != "0" for client in redis.client_list())
+        return bool(redis.pubsub_numsub(name)[0][1]) or any(by_pattern)
+
     try:
-        side.world.until(lambda: redis.pubsub_numsub(channel(task_id))[0][1], "somebody subscribed", 2)
+        side.world.until(hears, "somebody subscribed", 2)
     except Hang as hang:
-        raise Hang(f"{what}: expected a subscriber of job:{{id}}, got none ({hang})") from None
+        every = [one.decode("utf-8", "replace") for one in redis.pubsub_channels()]
+        alike = [one for one in every if str(task_id) in one.lower()]
+        wanted, got = (name, alike[0]) if alike else ("job:{id}", "none")
+        raise Hang(f"{what}: expected a subscriber of {wanted}, got {got} ({hang})") from None
+
+
+def _hints_of_others(side: Side, what: str) -> Iterator[Seen]:
+    """They come more often than a look is due, and the look comes all the same."""
+    _pace(side, SELDOM)
+    with jumps_with(side.code, side.world.loop.jumped):  # a deadline may be kept by any clock
+        yield from _hear_of_others(side, what)
+
+
+def _hear_of_others(side: Side, what: str) -> Iterator[Seen]:
+    looks = Looks.of(side.world)
+    rows = [replace(_row(number, "running"), task_id=uuid4()) for number in (1, 2)]
+    lives = [Live.of(row) for row in rows]
+    side.insert(*rows)
+    clients = [
+        Client(side.world.stream("WatchJob", job_id=row.task_id), job, 0) for job, row in enumerate(rows)
+    ]
+    for client, live in zip(clients, lives, strict=True):
+        yield from _settle(client, live, f"the first of {live.name}")
+    what = f"what is sent of a change without a hint in twice watch_poll_seconds, while {what} come all along"
+    if _follows_the_clock(side, looks):
+        lives[0].change(side, rows[0], Change(Status.RETRY))
+        for _ in range(3):
+            side.world.jump(SELDOM * 2 / 3)
+            for job in (1, 2):
+                _hint(side, rows, job, lives)
+            looks.rest()
+        yield from _settle(clients[0], lives[0], what)
+    else:
+        yield Seen(what, OPEN)
+    for client in clients:
+        client.stream.leave()
+    _is_over(side)
 
 
 @dataclass(frozen=True)
