@@ -2,13 +2,15 @@
 
 with between_commands(world, push):             before each further command that the code sends to Redis
 with after_statement(world, 2, finish):         after the second statement that the code sends to the database
+with scripts_forgotten(world):                  the Redis that the code reaches knows no script of earlier calls
 with failing(world, ConnectionError("…")):      whatever the code asks of Redis fails in this way
 
 The code under test waits meanwhile, as it would for a slow network; its event loop does not.
 """
 
 import asyncio
-from collections.abc import Callable, Generator, Iterator
+import re
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,22 +20,38 @@ MOST = 3
 """A rival that always comes between would keep those who try again, as they may, from ever getting through."""
 
 
+Send = Callable[..., Awaitable[Any]]
+
+
 @contextmanager
-def between_commands(world: World, rival: Callable[[], Any]) -> Iterator[None]:
-    """Before the second, third and fourth command that goes to Redis through `app.queue.redis`, the rival acts."""
+def _sending(world: World, changed_to: Callable[[Send], Send]) -> Iterator[None]:
+    """While the block runs, what goes to Redis through `app.queue.redis` is sent by what this makes of `send`."""
     pool: Any = world.app.queue.redis.connection_pool
     ordinary = pool.get_connection
     changed: list[Any] = []
-    sent = 0
 
     async def watched(*args: Any, **kwargs: Any) -> Any:
         connection = await ordinary(*args, **kwargs)
         if "send_packed_command" not in vars(connection):
             changed.append(connection)
-            connection.send_packed_command = sending(connection.send_packed_command)
+            connection.send_packed_command = changed_to(connection.send_packed_command)
         return connection
 
-    def sending(send: Callable[..., Any]) -> Callable[..., Any]:
+    pool.get_connection = watched
+    try:
+        yield
+    finally:
+        del pool.get_connection
+        for connection in changed:
+            del connection.send_packed_command
+
+
+@contextmanager
+def between_commands(world: World, rival: Callable[[], Any]) -> Iterator[None]:
+    """Before the second, third and fourth command that goes to Redis through `app.queue.redis`, the rival acts."""
+    sent = 0
+
+    def sending(send: Send) -> Send:
         async def after_the_rival(*args: Any, **kwargs: Any) -> Any:
             nonlocal sent
             sent += 1
@@ -43,13 +61,32 @@ def between_commands(world: World, rival: Callable[[], Any]) -> Iterator[None]:
 
         return after_the_rival
 
-    pool.get_connection = watched
-    try:
+    with _sending(world, sending):
         yield
-    finally:
-        del pool.get_connection
-        for connection in changed:
-            del connection.send_packed_command
+
+
+SHA = re.compile(rb"(?<=\$40\r\n)[0-9a-f]{40}(?=\r\n)", re.IGNORECASE)
+"""The name of a script, as it goes over the wire."""
+LOADS = re.compile(rb"\r\n(EVAL|EVAL_RO|LOAD)\r\n", re.IGNORECASE)
+"""What tells Redis a script."""
+
+
+@contextmanager
+def scripts_forgotten(world: World) -> Iterator[None]:
+    """As after a restart of Redis, for this world alone: a script is unknown until one is sent with its text."""
+    told = False
+
+    def sending(send: Send) -> Send:
+        async def of_no_known_script(command: Any, *args: Any, **kwargs: Any) -> Any:
+            nonlocal told
+            whole = b"".join([command] if isinstance(command, bytes) else command)
+            told = told or LOADS.search(whole) is not None
+            return await send(command if told else [SHA.sub(b"0" * 40, whole)], *args, **kwargs)
+
+        return of_no_known_script
+
+    with _sending(world, sending):
+        yield
 
 
 @contextmanager

@@ -96,6 +96,29 @@ def test_task_1_sets_the_columns_that_a_cancel_sets(code, world, status):
     )
 
 
+def test_task_1_means_now_whatever_the_zone_of_the_database(code, world):
+    [row] = world.sql("SELECT current_database() AS name")
+    world.sql(f"ALTER DATABASE {row['name']} SET timezone TO 'IST-5:30'")
+    job = world.insert("running")
+    [before] = world.sql("SELECT clock_timestamp() AS now")
+    world.run(code.cancel_in_database, job.task_id)
+    [after] = world.sql("SELECT clock_timestamp() AS now")
+    row = _row(world, job.task_id)
+    for column in ("finished_at", "updated_at"):
+        got = getattr(row, column)
+        assert got is not None and before["now"] <= got <= after["now"], diagnose(  # noqa: PT018
+            f"{column}, where the database's session is 5:30 h ahead of UTC",
+            str(got),
+            f"now, by the database's clock: {before['now']} at least, and {after['now']} at most",
+            [
+                (
+                    got is not None and abs((got - before["now"]).total_seconds()) > 3_600,
+                    "a time without a zone is read in the session's zone, which you do not know; now() has its zone",
+                )
+            ],
+        )
+
+
 @pytest.mark.parametrize("status", OPEN)
 def test_task_1_leaves_the_other_columns_alone(code, world, status):
     job = world.insert(
@@ -130,7 +153,11 @@ def test_task_1_leaves_a_job_that_has_ended(code, world, status):
     job = world.insert(status)
     got = world.run(code.cancel_in_database, job.task_id)
     row = _row(world, job.task_id)
-    assert row == job, f"the job had ended as {status}, and was changed: the WHERE must ask for the status"
+    changed = [name for name in Job.__slots__ if getattr(row, name) != getattr(job, name)]
+    assert not changed, (
+        f"the job had ended as {status}, and cancel_in_database changed its {', '.join(changed)}: the WHERE must ask "
+        "for the status, so that no row is written that has ended"
+    )
     assert got is None, diagnose(f"cancel_in_database of a {status} job", got, None)
 
 
@@ -534,8 +561,10 @@ def test_task_4_cancels_a_job_that_a_worker_claims_first(world):
     with world.locked(job, status="running", attempts=1) as worker:
         calling = world.begin("CancelJob", job_id=job.task_id)
         worker.wait_for(calling)
+        early = calling.done
         worker.commit()
     got, row = calling.result().cancelled, _row(world, job.task_id)
+    _check_that_it_waited(early, got)
     assert row.status == "cancelled", (
         f"a worker claimed the job a moment earlier, and now it is {row.status}: a running job can be cancelled too, "
         "so do not ask for the one status that you saw"
@@ -551,8 +580,10 @@ def test_task_4_answers_false_when_a_finish_comes_first(world):
     with world.locked(job, status="succeeded") as worker:
         calling = world.begin("CancelJob", job_id=job.task_id)
         worker.wait_for(calling)
+        early = calling.done
         worker.commit()
     got, row = calling.result().cancelled, _row(world, job.task_id)
+    _check_that_it_waited(early, got)
     assert row.status == "succeeded", (
         "the worker finished the job first, and the cancel wrote over its result"
     )
@@ -567,8 +598,10 @@ def test_task_4_cancels_a_retry_that_a_failed_attempt_left_first(world):
     with world.locked(job, status="retry", last_error="RuntimeError: once") as worker:
         calling = world.begin("CancelJob", job_id=job.task_id)
         worker.wait_for(calling)
+        early = calling.done
         worker.commit()
     got, row = calling.result().cancelled, _row(world, job.task_id)
+    _check_that_it_waited(early, got)
     assert (got, row.status) == (True, "cancelled"), (
         f"the attempt failed a moment earlier and left a retry; now the job is {row.status}, and the answer was {got}: "
         "a job that waits for a retry has not ended"
@@ -580,8 +613,10 @@ def test_task_4_answers_false_when_another_cancel_comes_first(world):
     with world.locked(job, status="cancelled") as other:
         calling = world.begin("CancelJob", job_id=job.task_id)
         other.wait_for(calling)
+        early = calling.done
         other.commit()
     got, row = calling.result().cancelled, _row(world, job.task_id)
+    _check_that_it_waited(early, got)
     assert got is False, "somebody else cancelled the job first, and both were told that they did it"
     assert row.version == job.version + 1, diagnose(
         "version after two cancels of one job", row.version, job.version + 1
@@ -624,6 +659,14 @@ def test_task_4_lets_no_finish_through_while_redis_is_slow(world):
 @pytest.mark.processes(2)
 def test_task_4_agrees_with_the_reference_on_every_input(judge):
     judge.task(4)
+
+
+def _check_that_it_waited(early: bool, got: bool) -> None:
+    assert not early, (
+        f"somebody had changed the row and not committed yet, and CancelJob had answered {str(got).lower()} already: "
+        "what the row will be is not known before the commit, so it waits for the row, as an UPDATE does by itself "
+        "(not so with SKIP LOCKED, NOWAIT, or a look without an UPDATE)"
+    )
 
 
 def _wait_until_cancelled(world, job, calling):

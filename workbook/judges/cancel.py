@@ -6,6 +6,7 @@ an entry that stands in a queue of more than a thousand.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -63,6 +64,8 @@ NO_IDS = (
 """What is no id, made of one that is."""
 FILLERS = 30
 """How long a queue is that seems long to whoever looks at a part of it."""
+MANY = 990
+"""With a few more, as long as a queue may be of which every entry must go."""
 
 
 def task_1(judge: Judge) -> None:
@@ -73,6 +76,8 @@ def task_1(judge: Judge) -> None:
 
 def task_2(judge: Judge) -> None:
     judge.compare(_queues(), _remove, examples=40)
+    judge.each(LONG_QUEUES, _remove)
+    judge.each(["remove_entry"], _scripts_forgotten)
 
 
 def task_3(judge: Judge) -> None:
@@ -80,6 +85,8 @@ def task_3(judge: Judge) -> None:
     judge.compare(_again("CancelJob"), _play, examples=30)
     judge.compare(st.sampled_from(IDS), _odd_id, examples=2 * len(IDS))
     judge.compare(st.sampled_from(REFUSALS), _redis_refuses, examples=2 * len(REFUSALS))
+    judge.each([_spelled("queued")], _play)
+    judge.each(["CancelJob"], _scripts_forgotten)
 
 
 def task_4(judge: Judge) -> None:
@@ -90,6 +97,9 @@ def task_4(judge: Judge) -> None:
 def task_5(judge: Judge) -> None:
     judge.compare(_stories(["CancelJob", "pushes it"], leases=True), _play, examples=30)
     judge.compare(st.sampled_from(REFUSALS), partial(_redis_refuses, status="running"), examples=30)
+    judge.each([_spelled("running")], _play)
+    judge.each(RACES_WITH_A_LEASE, partial(_race, lease=True))
+    judge.each(["CancelJob of a running job"], _scripts_forgotten)
 
 
 # -- stories: a few jobs, and what happens to them
@@ -152,6 +162,19 @@ def _again(own: str) -> st.SearchStrategy[Story]:
     )
 
 
+def _spelled(status: str) -> Story:
+    """The client may write the id in its own way, and what Redis holds is written in ours."""
+    row = Row("job 1", odd.task_id(1), status)
+    return Story((row,), (Step("CancelJob", 0, upper=True),), leases=status == "running", entries=(1,))
+
+
+PAST: Mapping[Status, tuple[str, str]] = {
+    Status.RUNNING: ("lease_expires_at", "its lease is long over"),
+    Status.RETRY: ("next_run_at", "its retry is long due"),
+}
+"""What may be past while nobody has acted on it yet."""
+
+
 @st.composite
 def _rows(draw: st.DrawFn, number: int) -> Row:
     """A row whose columns all differ, with times that no float holds."""
@@ -168,6 +191,8 @@ def _rows(draw: st.DrawFn, number: int) -> Row:
     columns["idempotency_key"] = draw(st.sampled_from([None, f"key' {number}"]))
     if status is Status.QUEUED:
         columns["pushed_at"] = odd.NOON - timedelta(seconds=90)
+    if status in PAST and draw(st.booleans()):
+        columns[PAST[status][0]] = odd.NOON - timedelta(seconds=60)
     if status.is_terminal:
         columns["finished_at"] = odd.NOON - timedelta(seconds=30)
     priority = draw(st.sampled_from(["default", "critical", "high", "low"]))
@@ -198,9 +223,24 @@ def _play(side: Side, case: Story) -> Iterator[Seen]:
             world = side.worlds[step.process % len(side.worlds)]
             job = _told_job(side, world.run(world.code.cancel_in_database, row.task_id))
             yield Seen(f"what is returned by {what}", job)
+        held = _locks_held(side)
+        yield Seen(f"what locks of sessions are held after {what}", held)
+        if held:  # whoever wants one of them next would wait for ever
+            break
         for table in (side.rows(without=["worker"]), side.rows("task_attempts"), side.redis()):
             yield Seen(f"{table.what} after {what}", _by_job(table.value))
     hints.close()
+
+
+def _locks_held(side: Side) -> list[str]:
+    """Advisory locks that outlive their transaction: a connection goes back into its pool with them."""
+    return [
+        "an advisory lock"
+        for _ in side.world.sql(
+            "SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+            "WHERE locktype = 'advisory' AND granted AND datname = current_database()"
+        )
+    ]
 
 
 OTHERS = (*RIVALS, "submits it", "pushes it")
@@ -247,6 +287,7 @@ def _short(row: Row, entries: int) -> str:
     plain = {"type": row.type, "priority": row.priority, "version": row.columns.get("version", 1)}
     usual = {"type": "noop", "priority": "default", "version": 1}
     odds = "".join(f", {name} {value!r}" for name, value in plain.items() if value != usual[name])
+    odds += "".join(f", {told}" for column, told in PAST.values() if column in row.columns)
     held = {0: "", 1: ", with an entry"}.get(entries, f", with {entries} entries")
     return f"{row.name} ({row.status}{odds}{held})"
 
@@ -278,8 +319,10 @@ def _entry(side: Side, row: Row) -> bytes:
     return side.world.app.parts.encode_entry(Entry(row.task_id, row.type, row.priority))  # type: ignore[arg-type]
 
 
-def _push(side: Side, row: Row) -> None:
-    side.world.redis.lpush(f"q:{row.priority}", _entry(side, row))
+def _push(side: Side, *rows: Row) -> None:
+    """Push them in this order, all to the queue of the first."""
+    if rows:
+        side.world.redis.lpush(f"q:{rows[0].priority}", *(_entry(side, row) for row in rows))
 
 
 # -- the queue
@@ -292,49 +335,67 @@ class Queue:
     jobs: tuple[Row, ...]
     held: tuple[int, ...]
     goes: int
-    long: bool
-    busy: bool
+    newer: int
+    """How many entries of other jobs stand before those."""
+    busy: bool = False
+    older: int = 0
+    """And how many behind them."""
 
     def __repr__(self) -> str:
         job, held = self.jobs[self.goes], [f"an entry of job {number + 1}" for number in self.held]
-        fillers = [f"{FILLERS} others"] if self.long else []
+        newer, older = ([f"{number} others"] if number else [] for number in (self.newer, self.older))
         others = "".join(
             hint
             for number, hint in ((1, ", job 2 has job 1's type"), (2, ", job 3 has job 1's id for its type"))
             if number in self.held
         )
         busy = ", and others push meanwhile" if self.busy else ""
-        where = f"where there is {', then '.join([*fillers, *held]) or 'nothing'}{others}{busy}"
-        return f"{job.name} (type {job.type!r}, queue q:{job.priority}), {where}"
+        there = ", then ".join([*newer, *held, *older]) or "nothing"
+        where = f"where there is {there}{others}{busy}"
+        return f"{job.name} ({job.status}, type {job.type!r}, queue q:{job.priority}), {where}"
 
 
 @st.composite
 def _queues(draw: st.DrawFn) -> Queue:
-    priority = draw(st.sampled_from(["default", "critical", "high", "low"]))
-    first = Row("job 1", odd.task_id(1), "queued", draw(odd.types()), priority)
-    jobs = (
-        first,
-        Row("job 2", odd.task_id(2), "queued", first.type, priority),
-        Row("job 3", odd.task_id(3), "queued", str(first.task_id), priority),
-        Row("job 4", odd.task_id(4), "queued", first.type, "low" if priority == "high" else "high"),
-    )
+    jobs = _jobs(draw(odd.types()), draw(st.sampled_from(["default", "critical", "high", "low"])))
+    status = draw(st.sampled_from(["queued", "cancelled"]))  # cancel_job hands it over as it is by then
+    jobs = tuple(replace(row, status=status) for row in jobs)
     held = draw(st.lists(st.integers(0, 3), max_size=6))
-    return Queue(jobs, tuple(held), draw(st.integers(0, 1)), draw(st.booleans()), draw(st.booleans()))
+    goes, newer = draw(st.integers(0, 1)), draw(st.sampled_from([0, FILLERS]))
+    return Queue(jobs, tuple(held), goes, newer, draw(st.booleans()))
+
+
+def _jobs(kind: str, priority: str) -> tuple[Row, ...]:
+    first = Row("job 1", odd.task_id(1), "cancelled", kind, priority)
+    return (
+        first,
+        replace(first, name="job 2", task_id=odd.task_id(2)),
+        replace(first, name="job 3", task_id=odd.task_id(3), type=str(first.task_id)),
+        replace(
+            first, name="job 4", task_id=odd.task_id(4), priority="low" if priority == "high" else "high"
+        ),
+    )
+
+
+LONG_QUEUES = [
+    Queue(_jobs("noop", "default"), (0, 1, 0), 0, newer=newer, older=MANY - newer)
+    for newer in (MANY, 0, MANY // 2)
+]
 
 
 def _remove(side: Side, case: Queue) -> Iterator[Seen]:
     job = case.jobs[case.goes]
     for row in case.jobs:
         side.knows(row.task_id, row.name)
+    fillers = [replace(job, task_id=odd.task_id(100 + number)) for number in range(case.newer + case.older)]
+    _push(side, *fillers[: case.older])
     for number in reversed(case.held):
         _push(side, case.jobs[number])
-    if case.long:
-        for number in range(FILLERS):
-            _push(side, replace(job, task_id=odd.task_id(100 + number)))
+    _push(side, *fillers[case.older :])
     pushed: list[bytes] = []
 
     def push() -> None:
-        pushed.append(_entry(side, replace(job, task_id=odd.task_id(1_000 + len(pushed)))))
+        pushed.append(_entry(side, replace(job, task_id=odd.task_id(10_000 + len(pushed)))))
         side.world.redis.lpush(f"q:{job.priority}", pushed[-1])
 
     given = Job.from_row(side.world.sql("SELECT * FROM tasks WHERE task_id = %s", _inserted(side, job))[0])
@@ -351,7 +412,11 @@ def _remove(side: Side, case: Queue) -> Iterator[Seen]:
     yield Seen(f"remove_entry of {case}", answer if type(answer) is int else side.plain(answer))
     for one in set(pushed):
         side.world.redis.lrem(f"q:{job.priority}", 0, one)
-    yield Seen(f"{side.redis().what} after remove_entry of {case}", side.redis().value)
+    left = side.redis()
+    if len(case.held) < len(fillers):
+        own = [one for one in kept if one == _entry(side, job)]
+        yield Seen(f"how many entries of {job.name} are left after remove_entry of {case}", len(own))
+    yield Seen(f"{left.what} after remove_entry of {case}", left.value)
 
 
 def _inserted(side: Side, row: Row) -> UUID:
@@ -387,9 +452,9 @@ def _odd_id(side: Side, shape: str) -> Iterator[Seen]:
 
 
 def _redis_refuses(side: Side, kind: type[Exception], status: str = "queued") -> Iterator[Seen]:
-    row = Row("job 1", odd.task_id(1), status)
+    row = Row("job 1", uuid4(), status)
     side.insert(row)
-    side.call("GetJob", job_id=row.task_id)
+    hints = Listening(side)
     with rivals.failing(side.world, kind("as asked")):
         try:
             seen = side.call("CancelJob", job_id=row.task_id).value
@@ -397,7 +462,35 @@ def _redis_refuses(side: Side, kind: type[Exception], status: str = "queued") ->
             seen = f"your code raised {type(error).__name__}"
     what = f"CancelJob of a {status} job, where each command to Redis fails with redis-py's {kind.__name__}"
     yield Seen(what, seen)
-    yield Seen(f"the row after {what}", side.rows(without=["worker"]).value)
+    yield Seen(f"the jobs that are hinted at (by app.hints, which still works) by {what}", hints.taken())
+    hints.close()
+    yield Seen(f"the row after {what}", _by_job(side.rows(without=["worker"]).value))
+
+
+def _scripts_forgotten(side: Side, case: str) -> Iterator[Seen]:
+    """Two jobs in turn, and in between Redis has been started anew. Who loads no scripts does not notice."""
+    status = "running" if "running" in case else "queued"
+    rows = [Row(f"job {number}", uuid4(), status) for number in (1, 2)]
+    side.insert(*rows)
+    side.world.serve()
+    _push(side, *rows)
+    if status == "running":
+        side.world.redis.zadd("leases", {str(row.task_id): 1.7e12 for row in rows})
+    for row in rows:
+        with ExitStack() as stack:
+            if row is rows[1]:
+                stack.enter_context(rivals.scripts_forgotten(side.world))
+            if case == "remove_entry":
+                answer = side.run("remove_entry", side.world.row(row.task_id))
+            else:
+                answer = side.call("CancelJob", job_id=row.task_id).value
+        side.world.run(lambda app: app.hints.close())
+        since = (
+            ", when Redis was started anew since the call for job 1 and knows no script of yours (NOSCRIPT)"
+        )
+        what = f"{case} for {row.name}{since if row is rows[1] else ''}"
+        yield Seen(what, answer if type(answer) is int else side.plain(answer))
+        yield Seen(f"{side.redis().what} after {what}", side.redis().value)
 
 
 # -- races
@@ -426,12 +519,24 @@ RACES = [
 """Of a job that had ended an UPDATE does not wait for a rival, and a SELECT … FOR UPDATE does: both are right."""
 
 
-def _race(side: Side, case: Race, piece: bool = False) -> Iterator[Seen]:
+RACES_WITH_A_LEASE = [
+    race
+    for race in RACES
+    if race.cancels == 1 and race.rival in ("claims it", "finishes it", "queues it again")
+]
+
+
+def _race(side: Side, case: Race, piece: bool = False, lease: bool = False) -> Iterator[Seen]:
+    """An entry, and with `lease` a lease, is in Redis: what a claim, a finish or a reaper may have left there."""
     row = Row("job 1", uuid4(), case.status, columns={"attempts": 1, "version": 5})
     side.insert(row)
     hints = Listening(side)
     job = side.world.row(row.task_id)
     assert job is not None
+    if not piece:
+        _push(side, row)
+    if lease:
+        side.world.redis.zadd("leases", {str(row.task_id): 1.7e12})
     worlds = [side.worlds[number % len(side.worlds)] for number in range(case.cancels)]
     with side.world.locked(job, RIVALS[case.rival][case.status]) as lock:
         running = [
@@ -442,6 +547,7 @@ def _race(side: Side, case: Race, piece: bool = False) -> Iterator[Seen]:
         ]
         for one in running:
             lock.wait_for(one)
+        waits = not any(one.done for one in running)
         if not piece:
             early = hints.taken()
         lock.commit()
@@ -450,11 +556,16 @@ def _race(side: Side, case: Race, piece: bool = False) -> Iterator[Seen]:
         after = hints.taken()
     hints.close()
     told = [_told_job(side, one) if piece else one.cancelled for one in answers]
+    ended = f"it has ended, with the answer {told[0]!r}"
+    what = f"what a cancel does before the commit, when nobody can know what the row will be, at {case}"
+    yield Seen(what, "it waits for the row" if waits else ended)
     yield Seen(f"the answers of {case}", sorted(told, key=repr))
     if not piece:
         yield Seen(f"the jobs that are hinted at before the commit, at {case}", early)
         yield Seen(f"the jobs that are hinted at, at {case}", after)
         yield Seen(f"the row when the hint goes out, at {case}", hints.found("cancelled"))
+        held = "an entry and a lease" if lease else "an entry"
+        yield Seen(f"{side.redis().what} after {case}, where there was {held}", side.redis().value)
     yield Seen(f"the row after {case}", _by_job(side.rows(without=["worker"]).value))
 
 
