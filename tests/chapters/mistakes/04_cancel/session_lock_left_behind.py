@@ -3,7 +3,7 @@
 from scheduler.jobs import Job
 
 TEST = "test_task_1_agrees_with_the_reference_on_every_input"
-SAYS = "expected [], got ['an advisory lock']"
+SAYS = "(failed): expected [], got ['an advisory lock']"
 
 KEY = "hashtextextended(%s::text, 0)"
 CANCEL = """
