@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from workbook.recorder import within_a_piece
 from workbook.world import World
 
 
@@ -23,7 +24,10 @@ class Asked:
 
 @contextmanager
 def counting(world: World) -> Iterator[Asked]:
-    """While the block runs, count what the server asks of the database, whichever way it goes through `app.db`."""
+    """While the block runs, count what the code under test asks of the database, however it goes through `app.db`.
+
+    What the server asks for itself meanwhile, as the numbers for its metrics, is not counted.
+    """
     world.serve()
     asked = Asked()
 
@@ -31,6 +35,9 @@ def counting(world: World) -> Iterator[Asked]:
         @asynccontextmanager
         async def connection(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
             async with ordinary(*args, **kwargs) as one:
+                if not within_a_piece():
+                    yield one
+                    return
                 usual = one.cursor_factory
                 one.cursor_factory = _counting(usual, asked)
                 try:

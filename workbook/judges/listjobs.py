@@ -1,14 +1,15 @@
 """What chapter 05 is judged on.
 
 Open in the contract: whether a last page that is full has a token (an empty page follows then), what a token looks
-like, how a refusal is worded, which of several wrong fields it names, and, until task 4, the order.
+like, how a refusal is worded, which of several wrong fields it names, until task 4 the order, and whether a ListJobs
+waits for a row that is locked.
 """
 
 import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -19,9 +20,10 @@ from scheduler.jobs import Priority, Status, type_violation
 from scheduler.v1 import scheduler_pb2 as pb
 
 from workbook.counting import counting
-from workbook.judge import Judge, Row, Seen, Side, blamed, told
+from workbook.judge import Judge, Row, Seen, Side, blamed, refusal, told
 from workbook.judges import odd
 from workbook.judges.failing import FAILURES, status_of
+from workbook.stream import RpcFailed
 
 SIZES = (0, 1, 2, 3, 50, 1_000, 1_001, 2**31 - 1, -1, -50, -(2**31))
 MOST_PAGES = 40
@@ -60,14 +62,17 @@ def task_1(judge: Judge) -> None:
 
 
 def task_2(judge: Judge) -> None:
+    judge.each(CHANGES, _asked_again)
     judge.compare(_lists({"state_filter": STATES}), _one_page, examples=40)
     judge.each(FAILURES, _failed)
     judge.each([MANY], _cost_of_a_page)
+    judge.each(range(1, len(ODD_COLUMNS) + 1), _odd_job)
+    judge.each(["running", "cancelled"], _while_a_row_is_locked)
 
 
 def task_3(judge: Judge) -> None:
     judge.compare(_lists(ALL_FILTERS), _one_page, examples=60)
-    judge.each(ALL_TYPES, _one_of_each_type)
+    judge.each(EACH_TYPE, _one_of_each_type)
 
 
 def task_4(judge: Judge) -> None:
@@ -75,10 +80,12 @@ def task_4(judge: Judge) -> None:
     judge.each([1_000, 1_500], _more_than_the_largest_page)
     judge.each(ABOUT_NO_VALUE, _failed_on_the_next_page)
     judge.each([MANY], _cost_of_all_pages)
+    judge.each([{}, {"type_filter": "noop"}], _nothing_but_the_token)
 
 
 def task_5(judge: Judge) -> None:
     judge.compare(_lists(ALL_FILTERS, longest=9, pages=True, most_changes=3), _walk, examples=60)
+    judge.each(DIGITS, _jobs_of_one_moment)
 
 
 def task_6(judge: Judge) -> None:
@@ -131,9 +138,31 @@ CONFUSED: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     *(({"type_filter": type}, {}) for type in NOTHING),
 )
 """Two lists each, whose filters careless code takes for the same."""
-TIED = (*ALL_TYPES, *(f"a{between}b" for between in BETWEEN[1:]), *NOTHING, "t" * 200)
+JOINED = tuple(f"a{between}b" for between in BETWEEN[1:])
+LONG_TYPES = ("t" * 200, "\u00fc" * 200, "\u65e5" * 200, "\U0001f98a" * 200)
+"""As long as a type may be, in characters; in bytes most of them are longer."""
+TIED = tuple(dict.fromkeys((*ALL_TYPES, *JOINED, *NOTHING, *LONG_TYPES)))
+EACH_TYPE = tuple(dict.fromkeys((*ALL_TYPES, "a", "b", *JOINED, *LONG_TYPES)))
 IN_TURN = ((2, 0), (1, 3, 2), (4, 1, 1), (1, 1_000), (3, 2**31 - 1))
 MANY = 1_600
+ODD_COLUMNS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("failed", {"last_error": f"RuntimeError: {'x' * 1_900} the end"}),
+    ("deadletter", {"last_error": "two\nlines", "attempts": 100, "max_attempts": 100, "version": 2**31 - 1}),
+    ("retry", {"last_error": "", "attempts": 2, "max_attempts": 7}),
+    ("queued", {"last_error": "RuntimeError: of the attempt before", "attempts": 1, "started_at": odd.NOON}),
+    ("running", {"type": "t" * 200, "priority": "low", "worker": "another/7"}),
+    ("succeeded", {"created_at": odd.NOON - timedelta(days=9_000), "finished_at": odd.NOON}),
+    ("cancelled", {"payload": '{"text": "' + "x" * 5_000 + '"}', "idempotency_key": "once"}),
+)
+"""Rows that are out of the ordinary, though none of them is impossible."""
+DIGITS = tuple(
+    tuple(
+        first + number * timedelta(days=9, hours=7, minutes=5, seconds=3, microseconds=123_457)
+        for number in range(16)
+    )
+    for first in (odd.NOON, odd.NOON.replace(year=2039))
+)
+"""Times whose last digit a float gets wrong here and there, and seconds beyond 32 bits."""
 ABOUT_NO_VALUE = tuple(one for one in FAILURES if not isinstance(one, psycopg.DataError))
 """Who lets the database read what is in a token may take its refusal of a value for a token that is wrong."""
 
@@ -238,14 +267,134 @@ def _is_right(name: str, value: Any) -> bool:
 def _one_of_each_type(side: Side, type: str) -> Iterator[Seen]:
     side.insert(
         *(
-            Row(f"a job of type {other!a}", odd.task_id(number), "queued", other)
-            for number, other in enumerate(ALL_TYPES, 1)
+            Row(f"a job of type {_type(other)}", odd.task_id(number), "queued", other)
+            for number, other in enumerate(EACH_TYPE, 1)
         )
     )
     seen = side.call("ListJobs", type_filter=type)
-    # Some types look alike on a screen, and are not.
-    what = f"ListJobs(type_filter={type!a}), where there is one job of each of {len(ALL_TYPES)} types"
+    what = f"ListJobs(type_filter={_type(type)}), where there is one job of each of {len(EACH_TYPE)} types"
     yield Seen(what, _ids(seen))
+
+
+def _type(text: str) -> str:
+    """Some types look alike on a screen, and are not; and some are long."""
+    return f"{text[0]!a} * {len(text)}" if text in LONG_TYPES else ascii(text)
+
+
+def _asked_again(side: Side, happens: str) -> Iterator[Seen]:
+    """Each answer is what the table holds now."""
+    first, second = (_one_of(number, "queued", "default", "noop") for number in (1, 2))
+    side.insert(first)
+    seen = side.call("ListJobs", page_size=5)
+    yield Seen(f"{seen.what}, where there is {first!r}", _states(seen))
+    if happens == "arrives":
+        side.insert(second)
+    elif happens == "leaves":
+        side.change(first, "cancelled")
+    else:
+        side.world.sql("DELETE FROM tasks WHERE task_id = %s", first.task_id)
+    done = {"arrives": "job 2 arrived", "leaves": "job 1 was cancelled", "is deleted": "job 1 was deleted"}
+    again = side.call("ListJobs", page_size=5)
+    yield Seen(f"{again.what}, asked again right after {done[happens]}", _states(again))
+
+
+def _states(seen: Seen) -> Any:
+    if not isinstance(seen.value, dict):
+        return seen.value
+    return sorted(f"{job['job_id']}, {job.get('state')}" for job in seen.value.get("jobs", []))
+
+
+def _odd_job(side: Side, number: int) -> Iterator[Seen]:
+    """Whatever a row holds, the list says of it what job_to_status does; and it only reads."""
+    status, columns = ODD_COLUMNS[number - 1]
+    side.insert(Row("job 1", odd.task_id(1), status, columns=columns))
+    seen = side.call("ListJobs")
+    told = ", ".join(f"{name} {_brief(value)}" for name, value in columns.items())
+    what = f"{seen.what}, where there is one job ({status}, {told})"
+    [job] = seen.value.get("jobs", [])[:1] or [{}] if isinstance(seen.value, dict) else [seen.value]
+    said = {name: _brief(value) for name, value in job.items()} if isinstance(job, dict) else job
+    yield Seen(f"what job_to_status makes of the job, in {what}", said)
+    for table in ("tasks", "task_attempts"):
+        yield Seen(f"the table {table} after {what}", side.rows(table).value)
+    yield Seen(f"what Redis holds after {what}", side.redis().value)
+
+
+def _brief(value: Any) -> Any:
+    """A text by its beginning, end and length, if it is too long to be shown."""
+    if not isinstance(value, str) or len(value) <= 60:
+        return value
+    return f"{value[:12]}...{value[-12:]}, {len(value):,} characters"
+
+
+def _while_a_row_is_locked(side: Side, becomes: str) -> Iterator[Seen]:
+    """Until it is committed, what somebody else writes has not happened: the job is listed, and as it was."""
+    rows = [_one_of(number, "queued", "default", "noop") for number in (1, 2)]
+    side.insert(*rows)
+    job = side.world.row(rows[0].task_id)
+    assert job is not None
+    asked = {"state_filter": QUEUED}
+    with side.world.locked(job, becomes) as lock:
+        calling = side.world.begin("ListJobs", **asked)
+        lock.wait_for(calling)
+        lock.roll_back()
+        try:
+            got: Any = side.plain(calling.result())
+        except RpcFailed as failed:
+            got = refusal(failed)
+    what = f"ListJobs({told('ListJobs', asked)}), where there are jobs 1 and 2, and a transaction that is open writes"
+    yield Seen(f"{what} to job 1 that it is {becomes}", _states(Seen(what, got)))
+
+
+def _jobs_of_one_moment(side: Side, moments: tuple[datetime, ...]) -> Iterator[Seen]:
+    """Every page ends between two jobs of one moment, and the next has to begin in it."""
+    rows = [
+        Row(
+            f"job {2 * place + more}", odd.task_id(2 * place + more), "queued", columns={"created_at": moment}
+        )
+        for place, moment in enumerate(moments)
+        for more in (1, 2)
+    ]
+    side.insert(*rows)
+    times = {row.name: row.columns["created_at"] for row in rows}
+    shown: list[Any] = []
+    token = ""
+    for page in range(len(moments) + 2):
+        size = 2 if page else 1
+        seen = side.call("ListJobs", page_size=size, page_token=token)
+        ids = _ids(seen)
+        if not isinstance(ids, list):
+            shown.append(f"page {page + 1} is refused: {ids}")
+            break
+        shown += [
+            f"a job created at {times[one]:%Y-%m-%d %H:%M:%S.%f}" if one in times else one for one in ids
+        ]
+        if not (token := seen.value.get("next_page_token", "")):
+            break
+    how_often = [f"{one}, {shown.count(one)} times" for one in dict.fromkeys(shown) if shown.count(one) != 2]
+    never = [
+        f"a job created at {one:%Y-%m-%d %H:%M:%S.%f}, 0 times"
+        for one in moments
+        if f"a job created at {one:%Y-%m-%d %H:%M:%S.%f}" not in shown
+    ]
+    what = f"{len(rows)} jobs, two of each of {len(moments)} moments of {moments[0].year}"
+    yield Seen(
+        f"which moments' jobs came more or less than twice, of {what}, in pages of 2 of which the first has 1",
+        [*how_often, *never],
+    )
+
+
+def _nothing_but_the_token(side: Side, filters: dict[str, Any]) -> Iterator[Seen]:
+    """All that the next page needs is in the token: it is as good when Redis has lost all that it held."""
+    _some_that_fit(side, filters)
+    token = _token(side, filters)
+    asked = f"ListJobs({told('ListJobs', {**filters, 'page_size': 1})})"
+    held = side.redis().value
+    side.world.redis.flushdb()
+    seen = side.call("ListJobs", process=1, page_size=1, page_token=token, **filters)
+    yield Seen(f"page 2 of {asked} for two jobs, after Redis was emptied", _ids(seen))
+    yield Seen(f"what Redis holds after page 1 of {asked}", held)
+    tables = side.world.sql("SELECT tablename FROM pg_tables WHERE schemaname = current_schema ORDER BY 1")
+    yield Seen(f"the tables of the database after {asked}", [row["tablename"] for row in tables])
 
 
 def _walk(side: Side, case: List) -> Iterator[Seen]:
@@ -317,15 +466,15 @@ def _many(side: Side) -> None:
 
 def _cost_of_a_page(side: Side, many: int) -> Iterator[Seen]:
     _many(side)
-    statements = []
-    for size in (2, 40):
-        with counting(side.world) as asked:
+    costs = {}
+    for size in (2, 1_000):
+        with counting(side.world) as costs[size]:
             side.call("ListJobs", page_size=size)
-        statements.append(asked.statements)
-        yield _read(f"a page of {size} of {many:,} jobs", asked.rows)
-    few, more = statements
-    often = "no more often than for 2" if more <= few else f"{more} times, and {few} times for 2"
-    yield Seen("how often the database is asked for a page of 40 jobs", often)
+    few, more = (asked.statements for asked in costs.values())
+    often = "no more often than for 2" if more <= few else f"{more:,} times, and {few} times for 2"
+    yield Seen("how often the database is asked for a page of 1,000 jobs", often)
+    for size, asked in costs.items():
+        yield _read(f"a page of {size:,} of {many:,} jobs", asked.rows, size)
 
 
 def _cost_of_all_pages(side: Side, many: int) -> Iterator[Seen]:
@@ -334,16 +483,15 @@ def _cost_of_all_pages(side: Side, many: int) -> Iterator[Seen]:
     for page in range(1, 4):
         with counting(side.world) as asked:
             answer = side.call("ListJobs", page_size=500, page_token=token).value
-        yield _read(f"page {page} of {many:,} jobs, with page_size=500", asked.rows)
+        yield _read(f"page {page} of {many:,} jobs, with page_size=500", asked.rows, 500)
         token = answer.get("next_page_token", "") if isinstance(answer, dict) else ""
 
 
-def _read(what: str, rows: int) -> Seen:
-    """Whoever always reads as much as the largest page holds is bounded, too."""
-    bounded = "no more than the largest page holds"
-    return Seen(
-        f"the rows that the database sends for {what}", bounded if rows <= 1_010 else f"{rows:,} rows"
-    )
+def _read(what: str, rows: int, size: int) -> Seen:
+    """Each may come twice, its id first and then all of it; and a total number is a row, too."""
+    bounded = "those of the page, and perhaps one more"
+    fine = rows <= 2 * (size + 1) + 2
+    return Seen(f"the rows that the database sends for {what}", bounded if fine else f"{rows:,} rows")
 
 
 def _failed(side: Side, failure: psycopg.Error) -> Iterator[Seen]:

@@ -8,7 +8,7 @@ PRIORITIES = {pb.Priority.Value(f"PRIORITY_{priority.name}"): priority.value for
 
 
 TEST = "test_task_2_agrees_with_the_reference_on_every_input"
-SAYS = "how often the database is asked for a page of 40 jobs"
+SAYS = "how often the database is asked for a page of 1,000 jobs"
 
 
 async def list_jobs(app, request, context):
