@@ -81,6 +81,7 @@ def task_4(judge: Judge) -> None:
     judge.each(ABOUT_NO_VALUE, _failed_on_the_next_page)
     judge.each([MANY], _cost_of_all_pages)
     judge.each([{}, {"type_filter": "noop"}], _nothing_but_the_token)
+    judge.each(JOINED, _token_of_a_type)
 
 
 def task_5(judge: Judge) -> None:
