@@ -2,8 +2,9 @@
 
 Open in the contract: how many entries a take brings and how many rows a pump or a reaper does at once, in which order
 rows come back, what a worker calls itself, in which words an error is told, whether an attempt that ended is said to
-be written once more, whether a row that stands in the way of one of `task_attempts` is written over or refused, and
-whether anybody is told by `app.hints`; who is told finds what was written.
+be written once more, whether a row that stands in the way of one of `task_attempts` is written over or refused, whether
+a claim waits for a row that somebody else has locked and leaves queued, or leaves it to the reconciler, and whether
+anybody is told by `app.hints`; who is told finds what was written.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from psycopg.errors import SerializationFailure
 from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -71,6 +73,7 @@ def task_2(judge: Judge) -> None:
     judge.compare(_claims(most_changes=0), _two_claim, examples=12)
     judge.compare(_rivals(("running", "cancelled")), _claim_beside_a_rival, examples=8)
     judge.each(["claim"], _tells_what_is_so)
+    judge.each(_undone("claim", "running", "cancelled"), _does_it_again)
 
 
 def task_3(judge: Judge) -> None:
@@ -105,6 +108,7 @@ def task_6(judge: Judge) -> None:
     judge.compare(_rivals(("retry", "cancelled"), "running"), _finish_beside_a_rival, examples=6)
     judge.each(["finish"], _tells_what_is_so)
     judge.each(["succeeded", "retry"], _finish_whose_reply_is_lost)
+    judge.each(_undone("finish", "retry", "cancelled"), _does_it_again)
 
 
 def task_7(judge: Judge) -> None:
@@ -114,6 +118,7 @@ def task_7(judge: Judge) -> None:
     judge.compare(_rivals(("queued", "cancelled", "retry"), "retry"), _pump_beside_a_rival, examples=12)
     judge.each(["one"], _pushes_what_is_committed)
     judge.each(["pump_retries"], _tells_what_is_so)
+    judge.each(_undone("pump_retries", "queued", "cancelled"), _does_it_again)
     judge.each(REDIS_FAILS, _pump_without_redis)
 
 
@@ -122,6 +127,7 @@ def task_11(judge: Judge) -> None:
         judge.compare(_held(ALL_FATES), _beats, examples=45)
     judge.compare(st.sampled_from(MIXED_UP), _beats, examples=2 * len(MIXED_UP))
     judge.compare(_rivals(("running", "retry", "cancelled"), "running"), _beat_beside_a_rival, examples=10)
+    judge.each(_undone("heartbeat", "cancelled"), _does_it_again)
 
 
 def task_12(judge: Judge) -> None:
@@ -135,6 +141,8 @@ def task_13(judge: Judge) -> None:
     judge.compare(_some_rows(("running",), least=2), _two_reap, examples=8)
     judge.compare(_rivals(("running", "cancelled"), "running"), _reap_beside_a_rival, examples=8)
     judge.each(["reap"], _tells_what_is_so)
+    judge.each([tuple(_over(row) for row in MANY_ATTEMPTS.rows)], _reaps)
+    judge.each(_undone("reap", "running", "cancelled"), _does_it_again)
 
 
 def task_15(judge: Judge) -> None:
@@ -143,6 +151,8 @@ def task_15(judge: Judge) -> None:
     judge.compare(st.sampled_from(MIXED_UP), _gives_back, examples=2 * len(MIXED_UP))
     judge.compare(_rivals(("running", "retry", "cancelled"), "running"), _give_back_beside_a_rival, 10)
     judge.each(["give_back"], _tells_what_is_so)
+    judge.each([MANY_ATTEMPTS], _gives_back)
+    judge.each(_undone("give_back", "cancelled"), _does_it_again)
     drain(judge)
 
 
@@ -286,7 +296,7 @@ def _blurred(row: Mapping[str, Any], open_texts: bool = False) -> dict[str, Any]
         text = row.get(column)
         known = text in LAST_ERRORS[:2] or str(text).startswith("attempt ")
         if open_texts and isinstance(text, str) and text and not known:
-            row[column] = "a text"
+            row[column] = "a text of its own"
     return row
 
 
@@ -294,6 +304,13 @@ def _answered(what: str, jobs: Any) -> Iterator[Seen]:
     """Whose jobs they are, and then all about them."""
     yield Seen(f"{what}: the jobs of the answer", list(jobs) if isinstance(jobs, dict) else jobs)
     yield Seen(f"{what}: the answer", jobs)
+
+
+def _knows_the_lease(side: Side) -> None:
+    lease = side.world.settings.lease_seconds
+    side.offsets["now + the lease"] = timedelta(seconds=lease)
+    for whole in {math.floor(lease), math.ceil(lease)} - {lease}:
+        side.offsets[f"now + {whole} s, where the lease is {lease:g} s"] = timedelta(seconds=whole)
 
 
 def _jobs(side: Side, answer: Any, without: Sequence[str] = ()) -> Any:
@@ -526,7 +543,7 @@ def _entries(side: Side, case: Claims) -> list[Entry]:
 
 def _claims_twice(side: Side, case: Claims) -> Iterator[Seen]:
     """Somebody else changes some rows after the first claim; and the same entries come once more."""
-    side.offsets["now + the lease"] = timedelta(seconds=side.world.settings.lease_seconds)
+    _knows_the_lease(side)
     _insert(side, case.rows)
     first = _jobs(side, side.run("claim", _entries(side, case)))
     seen = [*_answered(str(case), first), *_after(side, f"after {case}")]
@@ -539,7 +556,7 @@ def _claims_twice(side: Side, case: Claims) -> Iterator[Seen]:
 
 
 def _two_claim(side: Side, case: Claims) -> Iterator[Seen]:
-    side.offsets["now + the lease"] = timedelta(seconds=side.world.settings.lease_seconds)
+    _knows_the_lease(side)
     _insert(side, case.rows)
     running = [side.start("claim", _entries(side, case), process=process) for process in (0, 1)]
     answers = [one.result() for one in running]
@@ -576,7 +593,7 @@ def _over(row: Kept) -> Kept:
 
 def _raced(side: Side, case: Rival, piece: str, arguments: Callable[[dict[str, Job]], list[Any]]) -> Any:
     """What the piece answers that begins while the rival's change is not committed, and ends after it."""
-    side.offsets["now + the lease"] = timedelta(seconds=side.world.settings.lease_seconds)
+    _knows_the_lease(side)
     jobs = _insert(side, case.rows)
     first = jobs[case.rows[0].name]
     columns = {"attempts": first.attempts + 1, "worker": WORKERS[0]} if case.makes == "running" else {}
@@ -875,7 +892,7 @@ def _delays(side: Side, case: tuple[int, tuple[float, float]]) -> Iterator[Seen]
 
 # -- task 5
 
-NUMBERS = ((1, 3), (2, 3), (3, 3), (4, 3), (1, 1), (99, 100), (5, 6))
+NUMBERS = ((1, 3), (2, 3), (3, 3), (4, 3), (1, 1), (99, 100), (100, 101), (5, 6))
 ERRORS: tuple[str, ...] = (
     "None",
     *RAISED,
@@ -981,10 +998,19 @@ MIXED_UP = [
 ]
 """One list of ids and one of attempts, each looked into by itself, takes these for alive."""
 
+MANY_ATTEMPTS = Held(
+    tuple(
+        _row(number, "running", attempts, most)
+        for number, (attempts, most) in enumerate([(1, 99), (100, 100), (100, 101), (101, 101)], 1)
+    ),
+    ("still runs",) * 4,
+)
+"""100 is the most that a client may submit. Who is given back has more."""
+
 
 def _claimed(side: Side, rows: Sequence[Kept], fates: Sequence[str]) -> list[Job]:
     """The jobs as their worker knows them, and in the table what became of them since."""
-    side.offsets["now + the lease"] = timedelta(seconds=side.world.settings.lease_seconds)
+    _knows_the_lease(side)
     jobs = _insert(side, rows)
     for row, fate in zip(rows, fates, strict=True):
         job = jobs[row.name]
@@ -1199,6 +1225,104 @@ def _reply_lost(world: World, job: Job) -> Iterator[None]:
         yield
     finally:
         del db._rerun_conflicts
+
+
+# -- what the database undoes, and runs again
+
+
+@dataclass(frozen=True)
+class Undone:
+    """A piece for two jobs. The database undoes what it did, for a conflict, and runs it again."""
+
+    piece: str
+    makes: str
+    """What somebody has made of the first job in between; nothing if this is empty."""
+
+    def __repr__(self) -> str:
+        between = f", and the first became {self.makes} in between" if self.makes else ""
+        jobs = "job 1" if self.piece == "finish" else "job 1 and job 2"
+        return (
+            f"{self.piece}, for {jobs}, where the database undid it for a conflict and ran it again{between}"
+        )
+
+
+def _undone(piece: str, *makes: str) -> list[Undone]:
+    return [Undone(piece, one) for one in ("", *makes)]
+
+
+def _does_it_again(side: Side, case: Undone) -> Iterator[Seen]:
+    """What counts is what the second run finds: the first has changed nothing."""
+    _knows_the_lease(side)
+    side.offsets["now + 100 s"] = timedelta(seconds=100)
+    rows = tuple(_over(_row(number, FIRST.get(case.piece, "running"), 2, 9)) for number in (1, 2))
+    jobs = list(_insert(side, rows).values())
+
+    def between() -> None:
+        if case.makes:
+            more = {"attempts": 3, "worker": WORKERS[1]} if case.makes == "running" else {}
+            side.change(rows[0], case.makes, **more)
+
+    with _undoes(side.world, between):
+        answer = _answer_for(side, case.piece, jobs)
+    if isinstance(answer, dict):
+        yield from _answered(str(case), answer)
+    else:
+        yield Seen(f"{case}: the answer", answer)
+    yield from _after(side, f"after {case}", open_texts=case.piece == "reap")
+
+
+def _answer_for(side: Side, piece: str, jobs: list[Job]) -> Any:
+    match piece:
+        case "claim":
+            entries = [Entry(job.task_id, job.type, job.priority) for job in jobs]
+            return _jobs(side, side.run(piece, entries))
+        case "finish":
+            outcome = side.code.Outcome(Status.RETRY, "RuntimeError: no luck", 100.0)
+            return side.plain(side.run(piece, jobs[0], outcome))
+        case "heartbeat":
+            return _ids(side, side.run(piece, jobs))
+        case "give_back":
+            return _jobs(side, side.run(piece, jobs), without=["payload_json"])
+        case _:
+            return _sum(side, piece)
+
+
+@contextmanager
+def _undoes(world: World, between: Callable[[], None]) -> Iterator[None]:
+    """The first that the database is asked for is undone. In `between`, somebody else comes."""
+    db: Any = world.app.db
+    transaction, fetch_all = db.transaction, db.fetch_all
+    undone = False
+    comes = [between]
+
+    async def again() -> None:
+        if comes:
+            await asyncio.to_thread(comes.pop())
+
+    async def undone_once(work: Any) -> Any:
+        async def runs(connection: Any) -> Any:
+            nonlocal undone
+            if undone:
+                await again()
+                return await work(connection)
+            await work(connection)
+            undone = True
+            raise SerializationFailure("somebody else came in between (says this test)")
+
+        return await transaction(runs)
+
+    async def fetch_all_again(*args: Any, **kwargs: Any) -> Any:
+        # One statement leaves nothing behind when it is undone, not even in the process that asked for it.
+        nonlocal undone
+        undone = True
+        await again()
+        return await fetch_all(*args, **kwargs)
+
+    db.transaction, db.fetch_all = undone_once, fetch_all_again
+    try:
+        yield
+    finally:
+        del db.transaction, db.fetch_all
 
 
 # -- the duties: tasks 7 and 13
