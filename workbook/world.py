@@ -633,7 +633,13 @@ class WorkerUnderTest:
     def __init__(self, world: World, worker: Any) -> None:
         self.piece = worker
         self._world = world
-        self.running = world.start(lambda app: worker.run())
+        self.task: asyncio.Task[Any] | None = None
+        """The task that `run` is in, from its first step on."""
+        self.running = world.start(self._run)
+
+    def _run(self, app: App) -> Any:
+        self.task = asyncio.current_task()
+        return self.piece.run()
 
     def begin_to_stop(self) -> Running:
         """Call `stop`, and do not wait for it."""

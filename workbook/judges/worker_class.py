@@ -87,6 +87,12 @@ KINDS = (
 )
 OUTCOMES = {ENDS: Status.SUCCEEDED, TWICE: Status.SUCCEEDED, RETRIES: Status.RETRY, FAILS: Status.FAILED}
 DELAY = 7.25
+BESIDE_A_LONG_ONE = [
+    ((HOLDS, *[ENDS] * 4), 2),
+    ((ENDS, HOLDS, HANDLER_BUG, RETRIES, RIVAL, ENDS, FAILS, ENDS), 2),
+    ((ENDS, HOLDS, ENDS, RETRIES, ENDS, FINISH_BUG, ENDS, ENDS), 3),
+]
+ONE_GRACE = 0.1
 LONG = 600
 """A grace that no test waits for: the clock jumps."""
 
@@ -98,6 +104,19 @@ def task_8(judge: Judge) -> None:
             _ended_once(bench)
             _waited_with_await(bench)
             _logged(bench)
+    moments = [
+        ("take", (ENDS,)),
+        ("claim", (ENDS,)),
+        ("run_handler", (ENDS,)),
+        ("", (AWAY,)),
+        ("", (TAKE_BUG,)),
+    ]
+    for piece, script in moments:
+        # A worker that pauses after each of these is hardly ever anywhere else.
+        with played(judge.mine, script * 1000 if not piece else script, 1, Stopped, held=piece) as bench:
+            there = f"while {piece} was under way" if piece else "in the pause after such an error"
+            bench.told = f"{words(script)}, and run was cancelled {there}"
+            _ends_when_cancelled(bench)
 
 
 def task_9(judge: Judge) -> None:
@@ -108,6 +127,10 @@ def task_9(judge: Judge) -> None:
             _has_all_its_slots(bench)
             _ended_once(bench)
             _logged(bench)
+    for script, pool in BESIDE_A_LONG_ONE:
+        with played(judge.mine, script, pool) as bench:
+            _others_go_on(bench)
+            _ended_once(bench)
 
 
 def task_10(judge: Judge) -> None:
@@ -125,6 +148,9 @@ def task_10(judge: Judge) -> None:
     with played(judge.mine, (AWAY,), 1, Stopped) as bench:
         bench.told += ", and then stop was called"
         _stops(bench)
+    with played(judge.mine, (ENDS,), 1, NotBegun) as bench:
+        bench.told += ", and stop was called before run had its first turn"
+        _stops_at_once(bench)
 
 
 def task_14(judge: Judge) -> None:
@@ -144,6 +170,8 @@ def task_14(judge: Judge) -> None:
             _logged(bench)
     with played(judge.mine, (HOLDS,), 2, Leased) as bench:
         _spares_what_began_meanwhile(bench)
+    with played(judge.mine, (LINGERS, HOLDS), 2, Leased) as bench:
+        _lets_it_tidy_up(bench)
 
 
 def drain(judge: Judge) -> None:
@@ -164,6 +192,8 @@ def drain(judge: Judge) -> None:
         _cuts_no_finish(bench)
     with played(judge.mine, (LINGERS,), 1, Leased, grace=stretched(0.6)) as bench:
         _leaves_what_lingers(bench)
+    with played(judge.mine, (HOLDS,) * 8, 8, Leased, hurries=False, grace=ONE_GRACE) as bench:
+        _waits_for_all_at_once(bench)
 
 
 def mixtures(number: int, length: int) -> list[tuple[str, ...]]:
@@ -227,7 +257,11 @@ class Bench:
             settings=app.settings.model_copy(update=settings),
             parts=replace(app.parts, **self.pieces()),
         )
-        self.worker = WorkerUnderTest(self.world, side.code.Worker(self.app))
+        self.worker = self.begins(side.code.Worker(self.app))
+
+    def begins(self, worker: Any) -> WorkerUnderTest:
+        """The worker at work."""
+        return WorkerUnderTest(self.world, worker)
 
     def pieces(self) -> dict[str, Any]:
         """What the worker finds in `app.parts`."""
@@ -496,6 +530,15 @@ class Stopped(Bench):
         super().open()
 
 
+class NotBegun(Stopped):
+    """A worker whose `stop` is called when its `run` has had no turn yet."""
+
+    def begins(self, worker: Any) -> WorkerUnderTest:
+        self.stopping = self.world.start(lambda app: worker.stop())
+        self.world.turns()
+        return super().begins(worker)
+
+
 class Leased(Stopped):
     """A worker whose jobs have leases, and may lose them."""
 
@@ -509,7 +552,8 @@ class Leased(Stopped):
         held: str = "",
     ) -> None:
         self.faults = deque(faults)
-        self.lingering: set[UUID] = set()
+        self.lingering: Counter[UUID] = Counter()
+        """How often a handler that lingers was cancelled."""
         self.beats: list[list[UUID]] = []
         """What each heartbeat that worked was asked for."""
         self.given_back: Counter[UUID] = Counter()
@@ -568,8 +612,9 @@ class Leased(Stopped):
             try:
                 await self.over.wait()
             except asyncio.CancelledError:  # however often
-                self.lingering.add(job.task_id)
+                self.lingering[job.task_id] += 1
         if job.task_id in self.lingering:
+            self.cancelled.append(job.task_id)
             raise asyncio.CancelledError
 
     async def finish(self, app: Any, job: Job, outcome: Outcome) -> bool:
@@ -590,7 +635,12 @@ class _Kept(logging.Handler):
 
 @contextmanager
 def played(
-    side: Side, script: Iterable[str], pool: int, kind: type[Bench] = Bench, **settings: Any
+    side: Side,
+    script: Iterable[str],
+    pool: int,
+    kind: type[Bench] = Bench,
+    hurries: bool = True,
+    **settings: Any,
 ) -> Iterator[Any]:
     """A worker at work on this script. It is ended with the block."""
     side.begin()
@@ -602,7 +652,7 @@ def played(
     root.setLevel(logging.INFO)
     bench = None
     try:
-        with hurried(loop, files_of(side.code.Worker)):
+        with hurried(loop, files_of(side.code.Worker) if hurries else set()):
             bench = kind(side, script, pool, **settings)
             bench.records = records
             yield bench
@@ -715,6 +765,56 @@ def _ended_once(bench: Bench) -> None:
         odd_delays[:1],
         [(2, 7, 70)],
     )
+
+
+def _ends_when_cancelled(bench: Stopped) -> None:
+    """A cancellation ends `run`, wherever it comes."""
+    came = bench.comes(lambda: bench.reached if bench.held else bench.failed.total())
+    assert came, f"{bench.case}: expected the worker to come there; 5 s later {bench.stands()}"
+    bench.world.turns()
+    task = bench.worker.task
+    assert task is not None
+    bench.world.run(lambda app: task.cancel())
+    bench.world.turns()
+    bench.open()  # whether it waits for what is under way is open
+    with suppress(Hang):
+        bench.world.until(task.done, "")
+    assert task.done(), (
+        f"{bench.case}: expected it to end; 5 s later it has not, take was called {bench.takes} times, and "
+        f"{bench.worker.waits_at()}. CancelledError must go through"
+    )
+
+
+def _others_go_on(bench: Bench) -> None:
+    """A job that runs for long holds one slot, and no other."""
+
+    def others_are_done(app: Any) -> bool:  # in the loop: never in the middle of a step
+        at_it = {bench.kinds[one] for one in bench.waiting} - {HOLDS}
+        return not (bench.script or at_it or bench.finishing or bench.claims or bench.given.total())
+
+    came = bench.comes(lambda: bench.world.run(others_are_done))
+    bench.check()
+    assert came, (
+        f"{bench.case}: expected the worker to go on with the others beside the one that runs on; 5 s later "
+        f"{bench.stands()}. The slot of a job that has ended is free, whatever the others do"
+    )
+    bench.open()
+    came = bench.comes(lambda: bench.is_idle)
+    assert came, f"{bench.case}, which was told to end: expected all to be done; 5 s later {bench.stands()}"
+
+
+def _stops_at_once(bench: NotBegun) -> None:
+    """A worker may be stopped as soon as it is made: its `run` has nothing to do then."""
+    with suppress(Hang):
+        bench.world.until(lambda: bench.stopping.done and bench.worker.running.done, "")
+    takes = "" if not bench.takes else f", take was called {bench.takes} times"
+    for name, one in (("run", bench.worker.running), ("stop", bench.stopping)):
+        assert one.done, (
+            f"{bench.case}: expected run to end and stop to return; 5 s later {name} has not{takes}, and "
+            f"{bench.worker.waits_at()}"
+        )
+        one.result()
+    assert not bench.takes, diagnose(f"{bench.case}: how often take was called", bench.takes, 0)
 
 
 def _stops(bench: Stopped) -> None:
@@ -857,6 +957,29 @@ def _spares_what_began_meanwhile(bench: Leased) -> None:
     assert came, f"{bench.case}: expected both to be finished; 5 s after they were told {bench.stands()}"
 
 
+def _lets_it_tidy_up(bench: Leased) -> None:
+    """Who was cancelled once tidies up in peace: a second cancellation would cut that off."""
+    lost, other = _all_begin(bench)
+    bench.lost.add(lost)
+    bench.told += (
+        ", of which the first was then missing from the answer, and tidied up for several heartbeats"
+    )
+    came = bench.comes(lambda: bench.lingering)
+    assert came, f"{bench.case}: expected its handler to be cancelled; 5 s later {bench.stands()}"
+    so_far = len(bench.beats)
+    bench.comes(lambda: _times(bench.beats[so_far:], other) >= 3)
+    bench.world.turns()
+    assert bench.lingering[lost] == 1, diagnose(
+        f"{bench.case}: how often its handler was cancelled",
+        bench.lingering[lost],
+        1,
+        [(True, "the second one comes in the `finally` of the handler, and ends what it does there")],
+    )
+    bench.open()
+    came = bench.comes(lambda: bench.is_idle)
+    assert came, f"{bench.case}: expected both to end; 5 s after they were told {bench.stands()}"
+
+
 def _all_begin(bench: Bench) -> list[UUID]:
     came = bench.comes(lambda: len(bench.running) == bench.pool)
     assert came, f"{bench.case}: expected all of them to run at once; 5 s later {bench.stands()}"
@@ -952,6 +1075,28 @@ def _leaves_what_lingers(bench: Leased) -> None:
     assert not bench.too_early, (
         f"{bench.case}: its job was given back meanwhile, and could run elsewhere beside it; expected give_back when "
         "the handler has stopped, or never: then its lease runs out"
+    )
+
+
+def _waits_for_all_at_once(bench: Leased) -> None:
+    """The grace is one for all handlers, and not one for each."""
+    _all_begin(bench)
+    bench.told += ", and stop was called"
+    bench.world.start(bench.stop)
+    bench.comes(lambda: not bench.asked)
+    bench.world.turns(30)
+
+    async def four_graces(app: Any) -> int:
+        # The worker has set its timers by now, and this one comes after them, however slow the machine is.
+        await asyncio.sleep(4 * ONE_GRACE)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        return len(bench.running)
+
+    left = bench.world.run(four_graces)
+    assert not left, (
+        f"{bench.case}: expected all of them to be cancelled after one grace (shutdown_grace_seconds), and {left} of 8 "
+        "still ran when four graces had passed: wait for all at once, not for one after the other"
     )
 
 

@@ -19,10 +19,9 @@ class Worker:
         self.slots = asyncio.Semaphore(self.size)
         self.tasks = []
         self.stopping = False
-        self.over = None
+        self.over = asyncio.Event()
 
     async def run(self):
-        self.over = asyncio.get_running_loop().create_future()
         try:
             while not self.stopping:
                 await self.slots.acquire()
@@ -30,7 +29,7 @@ class Worker:
                     self.slots.release()
             await asyncio.gather(*self.tasks)
         finally:
-            self.over.set_result(None)
+            self.over.set()
 
     async def begin(self):
         self.tasks = [task for task in self.tasks if not task.done()]
@@ -69,4 +68,4 @@ class Worker:
 
     async def stop(self):
         self.stopping = True
-        await asyncio.shield(self.over)
+        await self.over.wait()

@@ -107,7 +107,7 @@ class Worker:
                 log.warning("a heartbeat failed: %s", error)
                 continue
             for task, job in held.items():
-                if job.task_id not in ours:
+                if job.task_id not in ours and not task.cancelling():
                     task.cancel()
 
     async def drain(self):
