@@ -36,5 +36,5 @@ class Worker(earlier("Worker")):
                 log.warning("a heartbeat failed: %s", type(error).__name__)
                 continue
             for key, (job, task) in held.items():
-                if job.task_id not in ours and key in self.handlers:
+                if job.task_id not in ours and key in self.handlers and not task.cancelling():
                     task.cancel()
