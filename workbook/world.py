@@ -294,6 +294,17 @@ class World:
 
         self._run(go_round(), "a few turns of the event loop")
 
+    def lose_database(self, wait_seconds: float) -> None:
+        """The database goes away: it is cut off, and who wants a connection to it waits no longer than this.
+
+        Until now everybody waited as long as the settings say, for a machine may be slow to start a server.
+        """
+        self.serve()
+        self.run(_connected)
+        for database in (self.app.db, self.app.guest_db):
+            database._pool.timeout = wait_seconds
+        self.proxies["database"].cut()
+
     def jump(self, seconds: float) -> None:
         """Let the clock of that loop jump ahead: what waited for less has waited long enough, and goes on."""
         self._loop.jump(seconds)
@@ -552,6 +563,10 @@ class World:
         kind = str(self.redis.type(key), "utf-8")
         size = {"list": self.redis.llen, "zset": self.redis.zcard}.get(kind)
         return f"{key} ({size(key)})" if size else key
+
+
+async def _connected(app: App) -> None:
+    await app.db.fetch_one("SELECT 1")
 
 
 def _told(fields: dict[str, Any]) -> str:
