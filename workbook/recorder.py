@@ -41,6 +41,8 @@ class Recorder:
         self.slow: dict[str, asyncio.Event] = {}
         """Calls whose clients take no more after an event until this is set, by the names of `CALL`."""
         self._at_work: list[str] = []
+        self.door: asyncio.Event | None = None
+        """If there is one, calls wait for it before the code under test sees them."""
 
     def is_at_work(self, call: str) -> bool:
         """Whether a piece still works on this call. One that was aborted has its answer before its piece has ended."""
@@ -79,6 +81,8 @@ class Recorder:
                         _SlowContext(one, self.slow[call]) if _is_context(one) else one for one in args
                     )
                 with self._remembering(), self._working_on(call):
+                    if self.door is not None:
+                        await self.door.wait()
                     return await function(*args, **kwargs)
 
             return coroutine

@@ -16,6 +16,7 @@ world.turns()                           what need not wait goes on, in the loop 
 with world.locked(job, …) as lock:      a change in an open transaction: how races are made
 with world.inserting(…) as (job, lock): a new row in an open transaction
 with world.first_read_held() as (…):    what the code under test asks of the database first is answered late
+with world.door_closed():               calls wait, and then the code under test sees them in one turn of its loop
 with world.database_raises(error):      what the server asks of the database fails so
 with world.before_redis(function):      this comes before each thing that is asked of Redis
 with world.after_redis(function):       this comes when Redis has answered, and before who asked goes on
@@ -53,6 +54,7 @@ from scheduler.worker.handlers import Handler, Handlers, handlers
 
 from workbook import rows
 from workbook.book import Chapter
+from workbook.hurry import held
 from workbook.loader import Code
 from workbook.loop import Hang, LoopThread
 from workbook.patience import stretched
@@ -419,6 +421,25 @@ class World:
         finally:
             del pool.connection
             over.set()
+
+    @contextmanager
+    def door_closed(self) -> Iterator[None]:
+        """While the block runs, calls wait at the door. Then the code under test sees all in one turn of its loop."""
+        self._stub()
+        door = self._recorder.door = self.event()
+        try:
+            yield
+        finally:
+            self._recorder.door = None
+            self.let_go(door)
+
+    @contextmanager
+    def short_timers_held(self) -> Iterator[Callable[[], None]]:
+        """While the block runs, short timers that the code under test sets wait until what this gives is called."""
+        self._stub()
+        loop: asyncio.AbstractEventLoop = self.run(lambda app: asyncio.get_running_loop())
+        with held(loop, self.code.files) as go_off:
+            yield lambda: self.run(lambda app: go_off())
 
     @contextmanager
     def before_redis(self, happens: Callable[[], None]) -> Iterator[None]:

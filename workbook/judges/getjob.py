@@ -9,13 +9,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import psycopg
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from scheduler.jobs import Job, Priority, Status
+from scheduler.jobs import TRANSITIONS, Job, Priority, Status
 from scheduler.v1 import scheduler_pb2 as pb
 
 from workbook.judge import Judge, Row, Seen, Side, blamed, refusal
@@ -25,6 +26,7 @@ from workbook.judges.leaks import passwords
 from workbook.judges.queue import watched_log
 from workbook.loop import Hang
 from workbook.stream import RpcFailed
+from workbook.world import Asking, Calling, World
 
 WORDS = tuple(map(str, Status))
 UNKNOWN_WORDS = (
@@ -59,7 +61,12 @@ UNKNOWN_WORDS = (
     "1",
     "7",
 )
-ZONES = (UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(hours=3, minutes=30)))
+ZONES = (
+    UTC,
+    timezone(timedelta(hours=5, minutes=30)),
+    timezone(-timedelta(hours=3, minutes=30)),
+    odd.BERLIN,
+)
 MOMENTS = (
     odd.NOON,
     odd.NOON.replace(microsecond=1),
@@ -69,6 +76,9 @@ MOMENTS = (
     datetime(1970, 1, 1, tzinfo=UTC),
     datetime(2038, 1, 19, 3, 14, 8, 7, UTC),
     datetime(2400, 2, 29, 1, 2, 3, 987_653, UTC),
+    # Berlin's clocks show the same for these two.
+    datetime(2024, 10, 27, 0, 30, 0, 7, UTC),
+    datetime(2024, 10, 27, 1, 30, 0, 7, UTC),
 )
 ERRORS = (None, "", "None", 'RuntimeError: it\'s "no" answer', "two\nlines", "x" * 1_999, "日本 %s {0}")
 TIMES = ("created_at", "updated_at", "started_at", "finished_at", "next_run_at")
@@ -92,18 +102,25 @@ def _state(side: Side, word: str) -> Iterator[Seen]:
 
 def task_2(judge: Judge) -> None:
     judge.each(WORDS[1:3], _kept)
+    judge.each([replace(ANOTHER, status=word) for word in ("queued", "succeeded")], _same_id)
     judge.compare(st.builds(Columns, **_columns((*WORDS, "paused"))), _message, examples=120)
 
 
 def task_3(judge: Judge) -> None:
+    judge.each(
+        [Change(one, other) for one, others in TRANSITIONS.items() for other in sorted(others)], _changed
+    )
     judge.compare(_questions(), _asked, examples=30)
     judge.each(("goes away", "has its answer late"), _beside_another)
+    judge.each(CROWDS_OF_JOBS, _at_once)
 
 
 def task_4(judge: Judge) -> None:
+    judge.each((Change(None, "queued"), Change("succeeded", None), Change(None, "failed")), _changed)
     judge.each((*map(str, odd.VERSIONS), *NO_IDS), _refused)
     judge.each(SPELLINGS, _spelled)
     judge.each(FAULTS, _at_fault)
+    judge.each(CROWDS_OF_ALL_KINDS, _at_once)
 
 
 def task_5(judge: Judge) -> None:
@@ -160,6 +177,20 @@ class Columns:
         return Job.from_row({**row, "priority": str(self.priority), "worker": "w", "idempotency_key": "once"})
 
 
+ANOTHER = Columns(
+    odd.task_id(300),
+    "queued",
+    "sleep",
+    Priority.LOW,
+    2,
+    7,
+    1,
+    "RuntimeError: no answer",
+    tuple(odd.NOON + timedelta(hours=hours) for hours in range(1, 6)),
+)
+"""It has nothing of `Columns.plain`, but that both are new."""
+
+
 def _columns(words: Sequence[str]) -> dict[str, SearchStrategy[Any]]:
     time = st.builds(datetime.astimezone, st.sampled_from(MOMENTS), st.sampled_from(ZONES))
     maybe = st.none() | time
@@ -176,9 +207,9 @@ def _columns(words: Sequence[str]) -> dict[str, SearchStrategy[Any]]:
     }
 
 
-def _message(side: Side, columns: Columns) -> Iterator[Seen]:
+def _message(side: Side, columns: Columns, note: str = "") -> Iterator[Seen]:
     got = side.code.job_to_status(columns.job)
-    where = f"job_to_status of {columns!r}"
+    where = f"job_to_status of {columns!r}{note}"
     if not isinstance(got, pb.JobStatus):
         yield Seen(f"the type of {where}", type(got).__name__)
         return
@@ -196,6 +227,13 @@ def _kept(side: Side, status: str) -> Iterator[Seen]:
     if isinstance(message, pb.JobStatus):
         yield Seen(f"job_id {where}", "job 1" if message.job_id == str(first.task_id) else message.job_id)
         yield Seen(f"state {where}", pb.JobState.Name(message.state))
+
+
+def _same_id(side: Side, columns: Columns) -> Iterator[Seen]:
+    """A job may be deleted, and its id given to another."""
+    first = replace(Columns.plain(), task_id=columns.task_id, status=columns.status)
+    side.code.job_to_status(first.job)
+    yield from _message(side, columns, f", for whose id job_to_status was called before, of {first!r}")
 
 
 def _plain(value: Any) -> Any:
@@ -286,6 +324,42 @@ def _in_letters(text: str, letters: str) -> str:
             return text
 
 
+@dataclass(frozen=True)
+class Change:
+    """What was there for an id when somebody asked, and what is there now: a job of this status, or none."""
+
+    before: str | None
+    now: str | None
+
+    def __repr__(self) -> str:
+        if self.now is None:
+            return f"GetJob of a {self.before} job that was deleted after an earlier GetJob had found it"
+        if self.before is None:
+            return (
+                f"GetJob of a {self.now} job that was not there yet when an earlier GetJob asked for its id"
+            )
+        return f"GetJob of a {self.now} job that was {self.before} when an earlier GetJob asked for it"
+
+    @property
+    def task_id(self) -> UUID:
+        """An id of its own: what is seen has to do with this change, and with no earlier one."""
+        return uuid5(odd.SPACE, repr(self))
+
+
+def _changed(side: Side, change: Change) -> Iterator[Seen]:
+    row = Row("this job", change.task_id, change.before or change.now or "")
+    if change.before:
+        side.insert(row)
+    side.call("GetJob", job_id=row.task_id)
+    if change.before is None:
+        side.insert(row)
+    elif change.now is None:
+        side.world.sql("DELETE FROM tasks WHERE task_id = %s", row.task_id)
+    else:
+        side.change(row, change.now)
+    yield Seen(repr(change), side.call("GetJob", job_id=row.task_id).value)
+
+
 def _beside_another(side: Side, case: str) -> Iterator[Seen]:
     """Two calls at once. The first has read the row when that changes, and then the second comes."""
     row = Row(TEXT, HERE, "queued")
@@ -304,19 +378,99 @@ def _beside_another(side: Side, case: str) -> Iterator[Seen]:
         if case == "goes away":
             first.leave()
         over.set()
-        try:
-            got = side.plain(second.result())
-        except RpcFailed as failed:
-            got = refusal(failed)
-        except Hang:
-            if world.blocking_line():
-                raise
-            got = "no answer at all"
+        got = _answer(side, second)
         first.end()
     yield Seen(
         f"GetJob of a job that has just become running, while an earlier GetJob, which has read the queued row, {case}",
         got,
     )
+
+
+NO_ANSWER = "no answer at all"
+
+
+def _answer(side: Side, calling: Calling) -> Any:
+    """What a call that goes on beside the test is answered in the end."""
+    try:
+        return side.plain(calling.result())
+    except RpcFailed as failed:
+        return refusal(failed)
+    except Hang:
+        if side.world.blocking_line():
+            raise
+        return NO_ANSWER
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """What is asked for in one turn of the loop. There are jobs of even numbers, and one client may leave at once."""
+
+    asked: tuple[int | str, ...]
+    leaves: int | None = None
+
+    def __repr__(self) -> str:
+        left = "" if self.leaves is None else f", after the client of call {self.leaves + 1} had left"
+        return f"{len(self.asked)} calls at once, for {', '.join(map(self._told, self.asked))}{left}"
+
+    def told(self, place: int) -> str:
+        """One of the calls."""
+        return f"what GetJob answers for {self._told(self.asked[place])}, in call {place + 1} of {self!r}"
+
+    @staticmethod
+    def text(asked: int | str) -> str:
+        """What the client sends."""
+        return asked if isinstance(asked, str) else f"00000000-0000-4000-8000-{asked:012}"
+
+    @staticmethod
+    def _told(asked: int | str) -> str:
+        if isinstance(asked, str):
+            return repr(asked)
+        return f"id {asked} (of no job)" if asked % 2 else f"job {asked}"
+
+
+CROWDS_OF_JOBS = (
+    Crowd((2, 4, 6)),
+    Crowd((4, 2, 4)),
+    Crowd((2, 4, 2), leaves=0),
+    Crowd((2, 2, 4), leaves=2),
+)
+CROWDS_OF_ALL_KINDS = (
+    Crowd((1, 2, 3, 4)),
+    Crowd((6, 5, 4, 5)),
+    Crowd((2, "42", 4)),
+    Crowd((1, 2, 1), leaves=0),
+)
+
+
+def _at_once(side: Side, crowd: Crowd) -> Iterator[Seen]:
+    """Several calls that are seen in one turn of the loop. What code does for all of them, each must be able to do."""
+    side.insert(*(Row(f"job {number}", UUID(Crowd.text(number)), WORDS[number // 2]) for number in (2, 4, 6)))
+    world = side.world
+    calls: dict[int, Calling] = {}
+    leaving: Asking | None = None
+    with world.short_timers_held() as go_off:
+        with world.door_closed():
+            for place, asked in enumerate(crowd.asked):
+                text = Crowd.text(asked)
+                one: Asking | Calling
+                if place == crowd.leaves:
+                    one = leaving = world.ask("GetJob", job_id=text)
+                else:
+                    one = calls[place] = world.begin("GetJob", job_id=text)
+                world.until(partial(_has_come, world, one, place + 1), "the next GetJob has come")
+        world.turns()
+        if leaving is not None:
+            leaving.leave()
+        go_off()
+        for place, calling in calls.items():
+            answer = _answer(side, calling)
+            yield Seen(crowd.told(place), answer)
+            if answer == NO_ANSWER:
+                return  # the others would be waited for, too
+
+
+def _has_come(world: World, call: Asking | Calling, calls: int) -> bool:
+    return call.done or world.calls_at_work() >= calls
 
 
 # -- task 4

@@ -1,7 +1,10 @@
 """Inputs that are allowed and that nobody thinks of."""
 
+import io
+import struct
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -32,6 +35,17 @@ SPACE = UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")
 
 NOON = datetime(2024, 5, 17, 12, 0, 0, 654_321, UTC)
 """No float holds it: six digits after the second, and the last one odd."""
+
+
+def _zone(name: str, winter: str, hours: int, rule: str) -> ZoneInfo:
+    """A zone with a summer time, made here: a machine may know none, or others than the next."""
+    header = struct.pack(">4sc15x6l", b"TZif", b"2", 0, 0, 0, 0, 1, len(winter) + 1)
+    block = header + struct.pack(">lbb", hours * 3_600, 0, 0) + winter.encode() + b"\0"
+    return ZoneInfo.from_file(io.BytesIO(2 * block + f"\n{rule}\n".encode()), key=name)
+
+
+BERLIN = _zone("Europe/Berlin", "CET", 1, "CET-1CEST,M3.5.0,M10.5.0/3")
+"""What psycopg gives for the zone of a session is of this kind, and is the same object in each time."""
 
 
 KEYS = (
