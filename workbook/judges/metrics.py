@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from threading import Thread
 from time import get_clock_info, monotonic
 from types import SimpleNamespace
@@ -61,6 +61,8 @@ def task_3(judge: Judge) -> None:
     judge.compare(pages, _served, examples=12)
     judge.each(["one port"], _served_twice)
     judge.each(["a silent client"], _served_beside_the_silent)
+    judge.each([True, False], _served_ready_or_not)
+    judge.each(["an open connection"], _served_after_close)
 
 
 def task_4(judge: Judge) -> None:
@@ -129,17 +131,23 @@ def _registries(side: Side, number: int) -> Iterator[Seen]:
 
 def _counted(side: Side, counts: list[Count]) -> Iterator[Seen]:
     registry = CollectorRegistry()
+    metrics = side.code.build_metrics(registry)
+    early, late = counts[: len(counts) // 2], counts[len(counts) // 2 :]
+    _count(metrics, early)
     with _registered_later():
-        metrics = side.code.build_metrics(registry)
-        for one in counts:
-            job = _job(one)
-            if one.ended is None:
-                metrics.submitted(job)
-            else:
-                metrics.finished(job, one.ended, one.seconds)
-    after = "; ".join(map(repr, counts))
+        _count(metrics, late)
+    after = "; ".join([*map(repr, early), f"a handler is registered for {LATER!r}", *map(repr, late)])
     for name in COUNTED:
         yield Seen(f"{name} after {after}", _series(registry, (name,)))
+
+
+def _count(metrics: Any, counts: list[Count]) -> None:
+    for one in counts:
+        job = _job(one)
+        if one.ended is None:
+            metrics.submitted(job)
+        else:
+            metrics.finished(job, one.ended, one.seconds)
 
 
 @contextmanager
@@ -245,6 +253,38 @@ def _served_beside_the_silent(side: Side, what: str) -> Iterator[Seen]:
         if not closing.ident:
             closing.start()
         closing.join(stretched(WITHIN))
+
+
+def _served_ready_or_not(side: Side, is_ready: bool) -> Iterator[Seen]:
+    """The numbers of a process that can't work are those that somebody wants to see."""
+    server = side.code.serve_metrics(CollectorRegistry(), 0, is_ready=lambda: is_ready)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=stretched(WITHIN))
+    try:
+        connection.request("GET", "/metrics")
+        status = connection.getresponse().status
+    finally:
+        connection.close()
+        server.close()
+    yield Seen(f"the status of GET /metrics while is_ready() is {is_ready}", status)
+
+
+def _served_after_close(side: Side, what: str) -> Iterator[Seen]:
+    """What was closed answers nobody, over a connection that is there already neither."""
+    server = side.code.serve_metrics(CollectorRegistry(), 0)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=stretched(WITHIN))
+    try:
+        connection.request("GET", "/metrics")
+        connection.getresponse().read()
+        server.close()
+        try:
+            connection.request("GET", "/metrics")
+            connection.getresponse().read()
+            outcome = "a page"
+        except (OSError, HTTPException):
+            outcome = "none"
+    finally:
+        connection.close()
+    yield Seen("the page after close(), for a client that had asked for one before it", outcome)
 
 
 def _page(port: int, within: float = 30) -> list[str]:
@@ -374,7 +414,8 @@ def _depths(side: Side, looks: list[Mapping[str, int]]) -> Iterator[Seen]:
         side.world.redis.flushdb()
         for name, length in lengths.items():
             for number in range(length):
-                side.world.redis.lpush(f"q:{name}", f"entry {number}")
+                # One in two stands there twice, as that of a job which was pushed again.
+                side.world.redis.lpush(f"q:{name}", f"entry {number // 2}")
         answers.append(_refresh(side, registry, metrics) or 0)
         seen.append(_gauge(registry, DEPTH))
     told = ", then ".join(", ".join(f"{length} in {name}" for name, length in one.items()) for one in looks)
@@ -462,6 +503,9 @@ def _constructed(side: Side, metrics: Any) -> Any:
 
 
 METHODS = ("GetJob", "SubmitJob", "WatchJob", "Watch")
+UNTIDY = "is closed after its first event, and fails as it tidies up"
+"""With which code this ends, and whether its client hears of it, is open."""
+LEFT = ("is closed after its first event", UNTIDY)
 ENDS = (
     "answers",
     "aborts with NOT_FOUND",
@@ -471,6 +515,7 @@ ENDS = (
     "is left by its client",
     "raises after an answer",
     "is closed after its first event",
+    UNTIDY,
 )
 WAIT = ("is cancelled", "is left by its client")
 """The method would wait for ever then: whatever goes on with it is seen."""
@@ -505,9 +550,11 @@ def _through(side: Side, case: tuple[str, str]) -> Iterator[Seen]:
     call = asyncio.run(_called_alone(interceptor, method, end))
     what = f"a {method} that {end}"
     seen = {
-        f"what the client of {what} gets": call.got,
+        f"what the client of {what} gets": OPEN if end == UNTIDY else call.got,
         f"what is still at work after {what}": call.left,
-        f"the method and code that answered(…) is told of {what}": [list(one[:2]) for one in noting.ended],
+        f"the method and code that answered(…) is told of {what}": [
+            [method, "" if end == UNTIDY else code] for method, code, _ in noting.ended
+        ],
         f"the seconds that answered(…) is told of {what}": [
             _how_long(seconds, call) for _, _, seconds in noting.ended
         ],
@@ -517,8 +564,8 @@ def _through(side: Side, case: tuple[str, str]) -> Iterator[Seen]:
         yield Seen(name, OPEN if call.can_not_be_closed else value)
 
 
-AT_ONCE = (("GetJob", "SubmitJob"), ("SubmitJob", "GetJob"), ("WatchJob", "Watch"))
-"""Two methods each: what stands in front of a method is made once, and kept."""
+AT_ONCE = (("GetJob", "SubmitJob"), ("SubmitJob", "GetJob"), ("WatchJob", "Watch"), ("GetJob", "GetJob"))
+"""Two calls each: what stands in front of a method is made once, and kept."""
 
 
 def _two_at_once(side: Side, methods: tuple[str, str]) -> Iterator[Seen]:
@@ -531,8 +578,8 @@ def _two_at_once(side: Side, methods: tuple[str, str]) -> Iterator[Seen]:
         await asyncio.sleep(2 * A_MOMENT)
         return await _called(interceptor, methods[1], "answers"), await long
 
-    calls = dict(zip(methods[::-1], asyncio.run(both()), strict=True))
-    told = {method: _how_long(seconds, calls[method]) for method, _, seconds in noting.ended}
+    calls = sorted(asyncio.run(both()), key=lambda call: call.ended)
+    told = [_how_long(seconds, call) for (_, _, seconds), call in zip(noting.ended, calls, strict=False)]
     yield Seen(
         f"the seconds that answered(…) is told of a short {methods[1]} within a long {methods[0]}", told
     )
@@ -543,6 +590,7 @@ class _Call:
     got: list[str]
     within: float = 0.0
     around: float = 0.0
+    ended: float = 0.0
     open: int = 0
     """Calls of the method itself that have begun and not ended."""
     left: tuple[str, ...] = ()
@@ -583,7 +631,7 @@ async def _called(interceptor: Any, method: str, end: str, turns: int = 1) -> _C
             raise aio.AbortError
         if end == "raises ValueError":
             raise ValueError("as asked")
-        if end in WAIT or (is_stream and end == "is closed after its first event"):
+        if end in WAIT or (is_stream and end in LEFT):
             await asyncio.Event().wait()
 
     async def unary(request: Any, context: Any) -> str:
@@ -606,6 +654,8 @@ async def _called(interceptor: Any, method: str, end: str, turns: int = 1) -> _C
                 raise ValueError("as asked")
         finally:
             call.open -= 1
+            if end == UNTIDY:
+                raise ValueError("as asked")
 
     async def find(details: Any) -> Any:
         if is_stream:
@@ -628,7 +678,7 @@ async def _called(interceptor: Any, method: str, end: str, turns: int = 1) -> _C
             return
         events = handler.unary_stream(None, context)
         if not hasattr(events, "__aiter__"):
-            call.can_not_be_closed = end == "is closed after its first event"
+            call.can_not_be_closed = end in LEFT
             writing = asyncio.ensure_future(events)
             if call.can_not_be_closed:
                 writing.cancel()
@@ -636,12 +686,14 @@ async def _called(interceptor: Any, method: str, end: str, turns: int = 1) -> _C
             return
         async for event in events:
             call.got.append(str(event))
-            if end == "is closed after its first event":
+            if end in LEFT:
                 await events.aclose()
                 break
 
+    ended: list[float] = []
     start = monotonic()
     running = asyncio.ensure_future(client())
+    running.add_done_callback(lambda _: ended.append(monotonic()))
     if end in WAIT:
         waiting = asyncio.ensure_future(began.wait())
         await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -655,5 +707,6 @@ async def _called(interceptor: Any, method: str, end: str, turns: int = 1) -> _C
         await running
     except BaseException as error:
         call.got.append(type(error).__name__)
+    call.ended = ended[0]
     call.around = monotonic() - start
     return call
