@@ -634,18 +634,21 @@ async def _called(interceptor: Any, method: str, end: str, turns: int = 1) -> _C
         if end in WAIT or (is_stream and end in LEFT):
             await asyncio.Event().wait()
 
+    # An interceptor may keep what it has put in front of a method: the call comes with the request.
     async def unary(request: Any, context: Any) -> str:
-        call.open += 1
+        one, work = request
+        one.open += 1
         try:
             await work()
             if end == "raises after an answer":
                 raise ValueError("as asked")
             return "an answer"
         finally:
-            call.open -= 1
+            one.open -= 1
 
     async def stream(request: Any, context: Any) -> Any:
-        call.open += 1
+        one, work = request
+        one.open += 1
         try:
             yield "an event"
             await work()
@@ -653,7 +656,7 @@ async def _called(interceptor: Any, method: str, end: str, turns: int = 1) -> _C
             if end == "raises after an answer":
                 raise ValueError("as asked")
         finally:
-            call.open -= 1
+            one.open -= 1
             if end == UNTIDY:
                 raise ValueError("as asked")
 
@@ -674,9 +677,9 @@ async def _called(interceptor: Any, method: str, end: str, turns: int = 1) -> _C
 
     async def client() -> None:
         if not is_stream:
-            call.got.append(str(await handler.unary_unary(None, context)))
+            call.got.append(str(await handler.unary_unary((call, work), context)))
             return
-        events = handler.unary_stream(None, context)
+        events = handler.unary_stream((call, work), context)
         if not hasattr(events, "__aiter__"):
             call.can_not_be_closed = end in LEFT
             writing = asyncio.ensure_future(events)

@@ -52,6 +52,8 @@ def serve_metrics(
             """A scrape every few seconds is nothing for the log."""
 
     class Server(ThreadingHTTPServer):
-        address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][
+            0
+        ]
 
     return _Page(Server((host, port), Handler))

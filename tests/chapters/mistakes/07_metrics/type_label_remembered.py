@@ -30,7 +30,10 @@ class Metrics(NoMetrics):
             "scheduler_push_failures_total", "Jobs that Redis did not take", registry=registry
         )
         self._submitted = Counter(
-            "scheduler_jobs_submitted_total", "Jobs that were created", ["priority", "type"], registry=registry
+            "scheduler_jobs_submitted_total",
+            "Jobs that were created",
+            ["priority", "type"],
+            registry=registry,
         )
         self._completed = Counter(
             "scheduler_jobs_completed_total", "Jobs that ended", ["type", "status"], registry=registry
@@ -53,7 +56,9 @@ class Metrics(NoMetrics):
         self._request_seconds = Histogram(
             "scheduler_grpc_request_seconds", "How long RPCs took", ["method"], registry=registry
         )
-        self._watch_streams = Gauge("scheduler_watch_streams", "WatchJob streams that are open", registry=registry)
+        self._watch_streams = Gauge(
+            "scheduler_watch_streams", "WatchJob streams that are open", registry=registry
+        )
 
     def push_failed(self, number: int = 1) -> None:
         self._push_failures.inc(number)
