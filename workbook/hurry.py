@@ -40,36 +40,34 @@ def heard(loop: asyncio.AbstractEventLoop, files: set[str], hear: Callable[[floa
 
 @contextmanager
 def held(loop: asyncio.AbstractEventLoop, files: set[str]) -> Iterator[Callable[[], None]]:
-    """While the block runs, short timers of `loop` that code in `files` sets wait. What this gives lets them go off.
+    """Short timers of `loop` that code in `files` sets while the block runs wait until what this gives is called.
 
     So what is done in a short pause of the code under test does not depend on how quick the test is. A deadline is no
     pause: longer timers go off when they are due.
     """
     ordinary = loop.call_at
     waiting: list[tuple[asyncio.TimerHandle, Callable[[], Any]]] = []
-    is_over = False
 
     def call_at(when: float, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
-        waits = not is_over and when - loop.time() <= SHORT_SECONDS and _asks(sys._getframe(1)) in files
+        waits = when - loop.time() <= SHORT_SECONDS and _asks(sys._getframe(1)) in files
         handle = ordinary(when + HOLD_SECONDS * waits, callback, *args, **kwargs)
         if waits:
             waiting.append((handle, partial(callback, *args)))
         return handle
 
     def go_off() -> None:
-        nonlocal is_over
-        is_over = True
         for handle, callback in waiting:
-            if not handle.cancelled():
-                loop.call_soon(_unless_cancelled, handle, callback)
+            loop.call_soon(_unless_cancelled, handle, callback)
         waiting.clear()
 
     loop.call_at = call_at  # type: ignore[method-assign, assignment]
     try:
         yield go_off
+    except BaseException:
+        loop.call_soon_threadsafe(go_off)
+        raise
     finally:
         loop.call_at = ordinary  # type: ignore[method-assign]
-        loop.call_soon_threadsafe(go_off)
 
 
 def _unless_cancelled(handle: asyncio.TimerHandle, callback: Callable[[], Any]) -> None:

@@ -435,7 +435,7 @@ class World:
 
     @contextmanager
     def short_timers_held(self) -> Iterator[Callable[[], None]]:
-        """While the block runs, short timers that the code under test sets wait until what this gives is called."""
+        """Short timers that the code under test sets while the block runs wait until what this gives is called."""
         self._stub()
         loop: asyncio.AbstractEventLoop = self.run(lambda app: asyncio.get_running_loop())
         with held(loop, self.code.files) as go_off:

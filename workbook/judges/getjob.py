@@ -116,8 +116,8 @@ def task_3(judge: Judge) -> None:
 
 
 def task_4(judge: Judge) -> None:
-    judge.each((Change(None, "queued"), Change("succeeded", None), Change(None, "failed")), _changed)
     judge.each((*map(str, odd.VERSIONS), *NO_IDS), _refused)
+    judge.each((Change(None, "queued"), Change("succeeded", None), Change(None, "failed")), _changed)
     judge.each(SPELLINGS, _spelled)
     judge.each(FAULTS, _at_fault)
     judge.each(CROWDS_OF_ALL_KINDS, _at_once)
@@ -342,8 +342,8 @@ class Change:
 
     @property
     def task_id(self) -> UUID:
-        """An id of its own: what is seen has to do with this change, and with no earlier one."""
-        return uuid5(odd.SPACE, repr(self))
+        """An id of its own, and of a usual kind: what is seen has to do with this change alone."""
+        return UUID(bytes=uuid5(odd.SPACE, repr(self)).bytes, version=4)
 
 
 def _changed(side: Side, change: Change) -> Iterator[Seen]:
@@ -459,14 +459,14 @@ def _at_once(side: Side, crowd: Crowd) -> Iterator[Seen]:
                     one = calls[place] = world.begin("GetJob", job_id=text)
                 world.until(partial(_has_come, world, one, place + 1), "the next GetJob has come")
         world.turns()
-        if leaving is not None:
-            leaving.leave()
-        go_off()
-        for place, calling in calls.items():
-            answer = _answer(side, calling)
-            yield Seen(crowd.told(place), answer)
-            if answer == NO_ANSWER:
-                return  # the others would be waited for, too
+    if leaving is not None:
+        leaving.leave()
+    go_off()
+    for place, calling in calls.items():
+        answer = _answer(side, calling)
+        yield Seen(crowd.told(place), answer)
+        if answer == NO_ANSWER:
+            return  # the others would be waited for, too
 
 
 def _has_come(world: World, call: Asking | Calling, calls: int) -> bool:
