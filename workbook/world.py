@@ -299,9 +299,8 @@ class World:
     def lose_database(self, wait_seconds: float) -> None:
         """The database goes away: it is cut off, and who wants a connection to it waits no longer than this.
 
-        Until now everybody waited as long as the settings say, for a machine may be slow to start a server.
+        Until now everybody waited as long as the settings say, for a machine may be slow to connect, and to serve.
         """
-        self.serve()
         self.run(_connected)
         for database in (self.app.db, self.app.guest_db):
             database._pool.timeout = wait_seconds

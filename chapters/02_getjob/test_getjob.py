@@ -525,6 +525,7 @@ def test_task_5_agrees_with_the_reference_on_every_input(judge):
 
 def _without_database(world):
     job = world.insert("queued")
+    world.serve()
     world.lose_database(wait_seconds=0.77)  # nobody's own deadline ends with it by chance
     try:
         answer = world.call("GetJob", job_id=job.task_id)

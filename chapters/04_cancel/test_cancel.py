@@ -485,11 +485,10 @@ def test_task_3_answers_when_redis_has_answered(code, world):
 
 
 @pytest.mark.can_go_away("database")
-@pytest.mark.settings(database_wait_seconds=0.5)
 def test_task_3_answers_unavailable_when_the_database_is_away(world):
     job = world.insert()
     world.call("GetJob", job_id=job.task_id)
-    world.proxies["database"].cut()
+    world.lose_database(wait_seconds=0.5)
     try:
         got = world.call("CancelJob", job_id=job.task_id)
     except RpcFailed as failed:

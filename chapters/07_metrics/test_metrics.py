@@ -699,8 +699,6 @@ def test_task_4_agrees_with_the_reference_on_every_input(judge):
 
 # -- task 5, stretch
 
-AWAY = pytest.mark.settings(database_wait_seconds=0.3)
-
 
 def _wait(world, seconds: int, **columns: Any) -> None:
     """A queued job that was pushed so long ago."""
@@ -833,13 +831,12 @@ def test_task_5_still_shows_the_age_while_redis_is_away(code, world):
     )
 
 
-@AWAY
 @pytest.mark.can_go_away("database")
 def test_task_5_says_that_nobody_knows_the_age_while_the_database_is_away(code, world):
     refresh = Refreshing(code, world)
     _wait(world, 1000, priority="high")
     refresh()
-    world.proxies["database"].cut()
+    world.lose_database(wait_seconds=0.3)
     _fill(world, low=2)
     _refresh_while_away(refresh, "the database")
     _check_unknown(refresh.ages(), "the database", "scheduler_queue_oldest_age_seconds")
