@@ -591,6 +591,7 @@ class _Call:
     within: float = 0.0
     around: float = 0.0
     ended: float = 0.0
+    """When it was over: two calls of one method are counted in this order."""
     open: int = 0
     """Calls of the method itself that have begun and not ended."""
     left: tuple[str, ...] = ()
@@ -693,10 +694,9 @@ async def _called(interceptor: Any, method: str, end: str, turns: int = 1) -> _C
                 await events.aclose()
                 break
 
-    ended: list[float] = []
     start = monotonic()
     running = asyncio.ensure_future(client())
-    running.add_done_callback(lambda _: ended.append(monotonic()))
+    running.add_done_callback(lambda _: setattr(call, "ended", monotonic()))
     if end in WAIT:
         waiting = asyncio.ensure_future(began.wait())
         await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -710,6 +710,5 @@ async def _called(interceptor: Any, method: str, end: str, turns: int = 1) -> _C
         await running
     except BaseException as error:
         call.got.append(type(error).__name__)
-    call.ended = ended[0]
     call.around = monotonic() - start
     return call

@@ -75,7 +75,7 @@ NO_IDS = (
 def cancellation_is_never_lost() -> Iterator[None]:
     """redis-py sends with `asyncio.wait_for`, which may swallow a cancellation before Python 3.12.
 
-    The lesson says so, and asks nobody to meet it: here it can't be met.
+    The lesson says so, and asks nobody to meet it. Within the block, as in each test of the chapter, it can't be met.
     """
     ordinary = asyncio.wait_for
 
@@ -95,7 +95,6 @@ def task_1(judge: Judge) -> None:
     judge.compare(_rows_of_any_kind(), _event, examples=150)
 
 
-@cancellation_is_never_lost()
 def task_2(judge: Judge) -> None:
     judge.each(["while another client watches"], _latecomer)
     judge.each([52], _many_clients)
@@ -103,7 +102,6 @@ def task_2(judge: Judge) -> None:
     judge.compare(st.sampled_from(REFUSED), _refused, examples=2 * len(REFUSED))
 
 
-@cancellation_is_never_lost()
 def task_3(judge: Judge) -> None:
     # The pace first: with an interval of its own, a story could take minutes.
     judge.compare(st.sampled_from([0.5, 1, 20, 600]), _pause, examples=8)
@@ -111,26 +109,22 @@ def task_3(judge: Judge) -> None:
     judge.compare(_stories(GOES_ON), _play, examples=30)
 
 
-@cancellation_is_never_lost()
 def task_4(judge: Judge) -> None:
     judge.compare(_stories((*GOES_ON, *ENDED), ends=True), _play, examples=16)
     judge.each([SlowClient(12, Status.SUCCEEDED)], _slow_client)
     judge.each([0.8 * SELDOM], _deadline)
 
 
-@cancellation_is_never_lost()
 def task_5(judge: Judge) -> None:
     stories = _stories((*GOES_ON, *ENDED), ends=True, leaves=True)
     judge.compare(stories, partial(_play, tidy=True), examples=20)
     judge.compare(st.sampled_from(REFUSED), partial(_refused, tidy=True), examples=2 * len(REFUSED))
 
 
-@cancellation_is_never_lost()
 def task_6(judge: Judge) -> None:
     judge.compare(_stories((*GOES_ON, *ENDED), ends=True, resumes=True), _play, examples=20)
 
 
-@cancellation_is_never_lost()
 def task_7(judge: Judge) -> None:
     stories = _stories((*GOES_ON, *ENDED), ends=True, leaves=True, resumes=True, hints=True)
     judge.each([UPPER_CASE], partial(_play, tidy=True, hinted=True))
